@@ -1,0 +1,1 @@
+"""Paperround: every subscriber's own paper, delivered on schedule."""

@@ -1,0 +1,1 @@
+"""What goes into one subscriber's issue, and how it looks."""

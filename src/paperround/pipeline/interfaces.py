@@ -1,0 +1,232 @@
+"""What the pipeline needs of the I/O parts: small protocols. `wiring` plugs the real parts in, `testing` the fakes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperround.models import (
+    ConsentEvent,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Digest,
+    DigestId,
+    DigestItem,
+    EngineId,
+    Entry,
+    Envelope,
+    Fetched,
+    MailKind,
+    Profile,
+    SendResult,
+    Source,
+    SourceId,
+    Subscriber,
+    SubscriberId,
+    Vote,
+    Work,
+    WorkId,
+)
+from paperround.records import KnownWork, Layer, NewDelivery, NewDigest, Placement, Poll, Recorded, ToEmbed, WorkVectors
+
+Vectors = NDArray[np.float32]  # (n, dimension), rows of length 1
+Progress = Callable[[int, int], None]  # done, of all
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...  # aware, UTC
+
+
+class Fetcher(Protocol):
+    async def fetch(self, location: str, *, etag: str | None = None, last_modified: str | None = None) -> Fetched:
+        """One conditional request (or one file read). Raises FetchError; a 4xx/5xx other than 410 is a FetchError with its status."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text → vectors. `model` names model and revision; vectors of different models never meet."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def dimension(self) -> int: ...
+    async def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors: ...
+
+
+class Transport(Protocol):
+    async def send(self, envelope: Envelope, *, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None:
+        """Hand one message over. Never raises for the network. `before_mail` is awaited once, when the connection stands, right
+        before MAIL; where it returns False the message is not sent and the result is None."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- storage, one protocol a noun
+
+
+class SourceStore(Protocol):
+    async def add_source(
+        self, *, location: str, kind: str, name: str, tags: Sequence[str], backlog: int | None, as_of: date | None, now: datetime
+    ) -> Source: ...
+    async def sources(self) -> list[Source]: ...
+    async def find_source(self, name_or_location: str) -> Source: ...  # raises NotFoundError
+    async def due_sources(self, now: datetime) -> list[Source]: ...
+    async def save_poll(self, source_id: SourceId, poll: Poll) -> None: ...
+    async def remove_source(self, source_id: SourceId) -> None: ...
+
+
+class WorkStore(Protocol):
+    async def record_entries(
+        self,
+        source: Source,
+        entries: Sequence[Entry],
+        *,
+        seen_at: datetime,
+        place: Callable[[Sequence[Entry], Mapping[str, KnownWork]], Placement],
+        keys: Callable[[Entry], frozenset[str]],
+        quiet: bool = False,
+    ) -> Recorded:
+        """One transaction: look the keys up, let the pure rule `place` decide, write works, keys, aliases and mentions.
+
+        `quiet`: the works are known from now on, and never new to anyone (a feed's backlog)."""
+        ...
+
+    async def works(self, ids: Sequence[WorkId]) -> dict[WorkId, Work]: ...  # aliases resolve to the surviving work
+    async def works_seen(
+        self, after: datetime, until: datetime
+    ) -> list[Work]: ...  # candidates: not withdrawn, not quiet; or changed in the span
+    async def find_work(self, reference: str) -> Work: ...  # id, arxiv:…, doi:…, URL or exact title; raises NotFoundError
+    async def resolve(self, references: Sequence[str]) -> dict[str, WorkId]: ...  # those of them that are known
+    async def count_works(self) -> int: ...
+
+
+class VectorStore(Protocol):
+    async def works_to_embed(self, model: str, *, limit: int) -> list[ToEmbed]: ...
+    async def count_to_embed(self, model: str) -> int: ...
+    async def save_work_vectors(self, model: str, vectors: Sequence[WorkVectors]) -> None: ...
+    async def work_vectors(
+        self, model: str, ids: Sequence[WorkId]
+    ) -> tuple[list[WorkId], Vectors]: ...  # those that have one, in the order asked for
+    async def sentence_vectors(self, model: str, ids: Sequence[WorkId]) -> dict[WorkId, tuple[tuple[str, ...], Vectors]]: ...
+    async def all_work_vectors(
+        self, model: str, *, limit: int
+    ) -> tuple[list[WorkId], Vectors]: ...  # newest first, for search and the background
+    async def save_text_vectors(self, model: str, vectors: Mapping[str, NDArray[np.float16]]) -> None: ...  # free text: interests, avoid
+    async def text_vectors(self, model: str, texts: Sequence[str]) -> dict[str, Vectors]: ...  # those known; each (dimension,)
+    async def texts_to_embed(self, model: str, *, limit: int) -> list[str]: ...  # of all interests and avoids, not yet embedded
+    async def save_background(self, model: str, arrays: Mapping[str, NDArray[Any]], *, now: datetime) -> None: ...
+    async def background(self, model: str) -> tuple[datetime, dict[str, NDArray[Any]]] | None: ...
+
+
+class SubscriberStore(Protocol):
+    async def add_subscriber(
+        self,
+        *,
+        email: str | None,
+        public_id: str,
+        profile: Profile,
+        event: ConsentEvent,
+        next_due_at: datetime | None,
+        file_id: str | None = None,
+    ) -> Subscriber: ...  # raises AlreadyExistsError
+    async def find_subscriber(
+        self, email_or_id: str
+    ) -> Subscriber: ...  # address (any case), public id or a file's id; raises NotFoundError
+    async def subscriber(self, subscriber_id: SubscriberId) -> Subscriber: ...
+    async def by_public_id(self, public_id: str) -> Subscriber | None: ...
+    def subscribers(self, *, states: Sequence[str] = (), batch: int = 500) -> AsyncIterator[list[Subscriber]]: ...
+    async def due_subscribers(
+        self, now: datetime, *, after: SubscriberId | None, limit: int
+    ) -> list[Subscriber]: ...  # active, next_due_at <= now, by id
+    async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None: ...
+    async def record_consent(
+        self,
+        subscriber_id: SubscriberId,
+        event: ConsentEvent,
+        *,
+        next_due_at: datetime | None,
+        paused_until: datetime | None = None,
+        resumed_at: datetime | None = None,
+        raise_link_epoch: bool = False,
+        raise_feed_epoch: bool = False,
+    ) -> None:
+        """One transaction: the event and the state after it; where that may not be mailed, queued and deferred issues are cancelled."""
+        ...
+
+    async def consent_events(self, subscriber_id: SubscriberId) -> list[ConsentEvent]: ...
+    async def raise_epochs(self, subscriber_id: SubscriberId, *, link: bool = False, feed: bool = False) -> None: ...
+    async def layers(self, subscriber_id: SubscriberId) -> list[Layer]: ...
+    async def save_layers(self, subscriber_id: SubscriberId, layers: Sequence[Layer]) -> None: ...  # per (layer, key) replaced
+    async def drop_layer(self, subscriber_id: SubscriberId, layer: str) -> None: ...
+    async def save_vote(self, subscriber_id: SubscriberId, vote: Vote) -> None: ...  # the latest vote on a work counts; 0 takes it back
+    async def votes(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, list[Vote]]: ...
+    async def paused_until(self, now: datetime) -> list[Subscriber]: ...  # whose pause has ended
+    async def forget(self, subscriber_id: SubscriberId, *, address_hash: str, event: ConsentEvent) -> None: ...
+    async def remove_pending(self, before: datetime) -> int: ...  # unconfirmed rows
+    async def count_subscribers(self) -> dict[str, int]: ...  # by state
+    # suppressions: beside consent, keyed by address or its keyed hash
+    async def suppress(self, address: str, *, reason: str, evidence: str, now: datetime) -> None: ...
+    async def unsuppress(self, address: str) -> bool: ...
+    async def suppressions(self) -> list[dict[str, Any]]: ...
+
+
+class DigestStore(Protocol):
+    async def record_digests(self, decided: Sequence[NewDigest]) -> list[Digest]:
+        """One transaction: digests with items, their deliveries, the subscribers' cutoff and next due time.
+
+        A (subscriber, period) that is there already is left alone and not returned."""
+        ...
+
+    async def digest(self, digest_id: DigestId) -> Digest: ...
+    async def digests(self, ids: Sequence[DigestId]) -> dict[DigestId, Digest]: ...
+    async def digests_of(
+        self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None
+    ) -> list[Digest]: ...  # newest first
+    async def digest_on(self, subscriber_id: SubscriberId, period: date) -> Digest | None: ...
+    async def issued_works(
+        self, subscriber_ids: Sequence[SubscriberId]
+    ) -> dict[SubscriberId, dict[WorkId, datetime]]: ...  # chosen or explored, when; aliases resolved
+    async def feed_items(
+        self, subscriber_id: SubscriberId, *, limit: int, since: datetime
+    ) -> list[tuple[Digest, DigestItem]]: ...  # newest first
+
+
+class DeliveryStore(Protocol):
+    async def queue(self, delivery: NewDelivery, *, now: datetime) -> Delivery: ...
+    async def start_engine(self, engine: EngineId, now: datetime) -> None: ...
+    async def heartbeat(self, engine: EngineId, now: datetime) -> None: ...
+    async def stop_engine(self, engine: EngineId, now: datetime) -> None: ...  # gives unsent claims back
+    async def recover(
+        self, now: datetime, *, silent_for: float
+    ) -> tuple[int, int]: ...  # claims given back, deliveries put in doubt, of engines silent for so many seconds
+    async def claim(
+        self, engine: EngineId, now: datetime, *, limit: int, until: datetime
+    ) -> list[Delivery]: ...  # due, unclaimed, may be mailed; oldest first
+    async def mark_sending(
+        self, ids: Sequence[DeliveryId], now: datetime
+    ) -> list[DeliveryId]: ...  # one commit; those that may still go (not cancelled meanwhile)
+    async def finish(
+        self, deliveries: Sequence[Delivery]
+    ) -> None: ...  # one commit: state, attempts, times and reply as given, claim released
+    async def release(self, ids: Sequence[DeliveryId]) -> None: ...  # claimed, not tried
+    async def resend_in_doubt(self, now: datetime) -> int: ...
+    async def delivery_by_message_id(self, message_id: str) -> Delivery | None: ...
+    async def deliveries_of(self, subscriber_id: SubscriberId, *, limit: int) -> list[Delivery]: ...
+    async def count_deliveries(self) -> dict[DeliveryState, int]: ...
+    async def last_mail_to(
+        self, recipient: str, kind: MailKind
+    ) -> datetime | None: ...  # when such a mail was last queued for the folded address
+
+
+class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore, DeliveryStore, Protocol):
+    """All of it: one database."""
+
+    @property
+    def instance_id(self) -> str: ...  # random, made at the first upgrade
+    async def prune(self, before: datetime, *, limit: int) -> dict[str, int]: ...  # rows removed by table
+    async def check(self) -> list[str]: ...  # faults found; empty = sound
+    async def close(self) -> None: ...

@@ -1,0 +1,111 @@
+"""Values that pass between the pure rules and storage: what a rule decided, what storage wrote or knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from paperround.models import Aware, Digest, MailKind, SubscriberId, WorkId
+
+if TYPE_CHECKING:  # numpy stays out of light commands
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownWork:
+    """What identity needs to know of a stored work."""
+
+    id: WorkId
+    keys: frozenset[str]
+    title: str
+    abstract: str
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where the entries of one batch belong. `groups[i]` are indexes into the entries that are one work, `works[i]` the
+    stored works they unite, oldest first (empty = a new work), `keys[i]` all their keys."""
+
+    groups: tuple[tuple[int, ...], ...]
+    works: tuple[tuple[WorkId, ...], ...]
+    keys: tuple[frozenset[str], ...]  # the union of keys of each group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What `record_entries` wrote."""
+
+    entries: int  # in the batch
+    new_entries: int  # mentions that were not there before
+    new_works: int
+    merged_works: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll(Aware):
+    """What one poll of a source came to; written over the source row. None leaves a field as it is, except `error`."""
+
+    at: datetime
+    ok: bool
+    next_poll_at: datetime | None
+    error: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    body_read: bool = False  # a 200 with a body: validators are replaced, also by nothing
+    new_entries: int = 0
+    state: str | None = None
+    location: str | None = None
+    redirect: str | None = None
+    interval: float | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToEmbed:
+    work_id: WorkId
+    content_hash: str
+    title: str
+    abstract: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkVectors:
+    """`sentences` are those of the abstract; `sentence_vectors` float16 (n, dimension)."""
+
+    work_id: WorkId
+    content_hash: str
+    vector: NDArray[np.float16]
+    sentences: tuple[str, ...]
+    sentence_vectors: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer(Aware):
+    """One layer's say in one profile key: `value` as in a profile file (plain TOML types)."""
+
+    layer: str  # file, reader
+    key: str
+    value: Any
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    kind: MailKind
+    subscriber_id: SubscriberId | None
+    recipient: str
+    message_id: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDigest:
+    """A decided issue, ready to be recorded: `digest.id` is 0 until then. `delivery` None: feed only, or an empty day that is skipped."""
+
+    digest: Digest
+    delivery: NewDelivery | None
+    next_due_at: datetime | None

@@ -1,0 +1,1 @@
+"""Who gets it, and their say in it."""

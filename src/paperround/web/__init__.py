@@ -1,0 +1,1 @@
+"""Pages, one-click, personal feeds, health."""

@@ -44,7 +44,7 @@ class HashingEmbedder:
         if progress:
             progress(len(texts), len(texts))
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(lengths == 0, 1, lengths)
+        return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
 
 
 @dataclass(slots=True)

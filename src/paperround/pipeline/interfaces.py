@@ -88,6 +88,7 @@ class WorkStore(Protocol):
         seen_at: datetime,
         place: Callable[[Sequence[Entry], Mapping[str, KnownWork]], Placement],
         keys: Callable[[Entry], frozenset[str]],
+        material_change: Callable[[str, str], str | None],
         quiet: bool = False,
     ) -> Recorded:
         """One transaction: look the keys up, let the pure rule `place` decide, write works, keys, aliases and mentions.
@@ -137,6 +138,7 @@ class SubscriberStore(Protocol):
         self, email_or_id: str
     ) -> Subscriber: ...  # address (any case), public id or a file's id; raises NotFoundError
     async def subscriber(self, subscriber_id: SubscriberId) -> Subscriber: ...
+    async def subscribers_by_id(self, ids: Sequence[SubscriberId]) -> dict[SubscriberId, Subscriber]: ...
     async def by_public_id(self, public_id: str) -> Subscriber | None: ...
     def subscribers(self, *, states: Sequence[str] = (), batch: int = 500) -> AsyncIterator[list[Subscriber]]: ...
     async def due_subscribers(

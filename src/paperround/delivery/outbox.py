@@ -1,0 +1,221 @@
+"""Room: delivery rules. What each answer of a mail server means for one delivery: its next state, its next try, whom it blames."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from paperround.models import Delivery, DeliveryState, SendResult, SmtpPhase
+
+_S = DeliveryState
+
+TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], str] = MappingProxyType(
+    {
+        (_S.QUEUED, _S.SENDING): "its turn has come; committed right before MAIL is said",
+        (_S.QUEUED, _S.DEFERRED): "the relay said later before MAIL was said",
+        (_S.QUEUED, _S.FAILED): "the message cannot be made, or no server we know can carry it",
+        (_S.QUEUED, _S.CANCELLED): "the subscriber left, paused or was suppressed before it went",
+        (_S.DEFERRED, _S.SENDING): "its next try has come; committed right before MAIL is said",
+        (_S.DEFERRED, _S.FAILED): "given up after days of trying, or it can no longer be made",
+        (_S.DEFERRED, _S.CANCELLED): "the subscriber left, paused or was suppressed between two tries",
+        (_S.SENDING, _S.SENT): "the server answered 250 to the final dot",
+        (_S.SENDING, _S.DEFERRED): "the server said later, or nothing at all before the final dot",
+        (_S.SENDING, _S.FAILED): "the server said never, or said later for too long",
+        (_S.SENDING, _S.IN_DOUBT): "no answer came after the final dot, or the engine died while sending",
+        (_S.IN_DOUBT, _S.QUEUED): "an administrator asked for it to be sent again, with the same Message-ID",
+        (_S.IN_DOUBT, _S.CANCELLED): "the subscriber left before anybody asked for it to be sent again",
+    }
+)
+FINAL = frozenset({_S.SENT, _S.FAILED, _S.CANCELLED})
+
+_PREPARATION = frozenset(
+    {SmtpPhase.CONNECT, SmtpPhase.BANNER, SmtpPhase.EHLO, SmtpPhase.STARTTLS, SmtpPhase.AUTH}
+)  # nothing about any recipient was said yet
+_OURS = _PREPARATION | {SmtpPhase.MAIL}  # a refusal here is of us, not of the recipient
+
+# RFC 3463: mailbox, system or domain does not exist, has moved, or takes no mail (RFC 7505); X.1.10 is its null-MX form.
+_DEAD_CODES = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "4.4"})
+_SAYS_DEAD = re.compile(
+    r"\b(user|recipient|mailbox|account|address|alias|addressee)\b.{0,60}"
+    r"\b(unknown|not (found|exist|known|valid)|does ?n[o']t exist|invalid|no longer)"
+    r"|no such (user|recipient|mailbox|address|person|account)"
+    r"|(unknown|invalid|nonexistent|non-existent) (user|recipient|mailbox|address|account|local)"
+    r"|does not exist|doesn't exist|no mailbox|not a known user",
+    re.I | re.S,
+)
+_SAYS_POLICY = re.compile(
+    r"\b(spam|block(ed|list)|black ?list|dnsbl|rbl|reputation|policy|spf|dkim|dmarc|ptr|reverse dns|relay(ing)?|denied|authenticat\w+"
+    r"|unsolicited|rate limit|banned|prohibited|virus|content)\b",
+    re.I,
+)
+_SAYS_FULL = re.compile(r"\b(full|quota|over ?quota|storage|too (many|much) (mail|messages))\b", re.I)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRules:
+    """RFC 5321, 4.5.4.1: two tries in the first hour, then one every two to three hours, given up after four days."""
+
+    first: timedelta = timedelta(minutes=30)  # between the quick tries, give or take a tenth
+    quick_tries: int = 2
+    later_min: timedelta = timedelta(hours=2)
+    later_max: timedelta = timedelta(hours=3)
+    give_up_after: timedelta = timedelta(days=4)  # counted from the first try that reached a recipient
+    relay_down: timedelta = timedelta(minutes=5)  # until the relay is asked again, give or take a tenth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one try came to. `delivery` is the row to write, its claim released.
+
+    `sender_fault`: why the whole run must stop; None = go on. `relay_down`: the relay could not be used, another one may be asked
+    at once. `recipient_event`: "dead" or "soft", evidence against the address for the suppression rules; None = none. `policy`: the
+    refusal was X.7.x; a storm of them is a fault of ours."""
+
+    delivery: Delivery
+    sender_fault: str | None = None
+    relay_down: bool = False
+    recipient_event: str | None = None
+    policy: bool = False
+
+
+def may_become(old: DeliveryState, new: DeliveryState) -> bool:
+    return (old, new) in TRANSITIONS
+
+
+def retry_delay(attempts: int, rules: RetryRules, jitter: float) -> timedelta:
+    """How long to wait after that many tries (≥ 1); `jitter` in [0, 1) spreads tries so that a burst does not come back as one."""
+    if attempts < rules.quick_tries:
+        return rules.first * (0.9 + 0.2 * jitter)
+    return rules.later_min + (rules.later_max - rules.later_min) * jitter
+
+
+def blames_recipient(result: SendResult) -> str | None:
+    """What a refusal says of the address: "dead" (gone), "soft" (its side, may work later) or None (it speaks of us or of the mail).
+
+    X.7.x is policy and never of the address; without a telling enhanced code the words decide, and in doubt it is soft: three of
+    those over a week suppress as well, one wrong "dead" loses a reader."""
+    subject = (result.enhanced or "").partition(".")[2]
+    if subject.startswith(("7.", "6.")) or subject in {"2.3", "3.4", "1.7", "1.8"}:  # policy; content; too large; our own address
+        return None
+    if subject in _DEAD_CODES:
+        return "soft" if _SAYS_FULL.search(result.reply) else "dead"
+    if subject.startswith("2."):
+        return "soft"
+    return _by_words(result)
+
+
+def _by_words(result: SendResult) -> str | None:
+    if _SAYS_FULL.search(result.reply) or result.code == 552:
+        return "soft"
+    if _SAYS_DEAD.search(result.reply):
+        return "dead"
+    if _SAYS_POLICY.search(result.reply) or result.phase is not SmtpPhase.RCPT:
+        return None
+    return "soft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """One try and all that its judgement needs."""
+
+    delivery: Delivery
+    result: SendResult
+    now: datetime
+    rules: RetryRules
+    jitter: float
+
+    def counted(self) -> Delivery:
+        return replace(
+            self.delivery,
+            attempts=self.delivery.attempts + 1,
+            first_attempt_at=self.delivery.first_attempt_at or self.now,
+            code=self.result.code,
+            reply=self.result.reply or None,
+        )
+
+    def finished(self, state: DeliveryState) -> Delivery:
+        return replace(self.counted(), state=state, next_attempt_at=None, finished_at=self.now)
+
+    def deferred(self, *, event: str | None) -> Verdict:
+        """Later, or never when the days are over; the last try falls on the limit itself."""
+        counted = self.counted()
+        limit = (counted.first_attempt_at or self.now) + self.rules.give_up_after
+        if self.now >= limit:
+            return Verdict(delivery=self.finished(_S.FAILED), recipient_event=event)
+        again = min(self.now + retry_delay(counted.attempts, self.rules, self.jitter), limit)
+        return Verdict(delivery=replace(counted, state=_S.DEFERRED, next_attempt_at=again))
+
+    def held(self) -> Delivery:
+        """It is not the mail's turn to be blamed: no try is counted, it waits until the relay can be used."""
+        begun = self.delivery.state is _S.SENDING or self.result.phase is SmtpPhase.MAIL
+        again = self.now + self.rules.relay_down * (0.9 + 0.2 * self.jitter)
+        state = _S.DEFERRED if begun else self.delivery.state
+        return replace(self.delivery, state=state, code=self.result.code, reply=self.result.reply or None, next_attempt_at=again)
+
+
+def after_attempt(delivery: Delivery, result: SendResult, *, now: datetime, rules: RetryRules, jitter: float) -> Verdict:
+    """The rule of the outbox: (phase, code, enhanced code) of one try → what becomes of the delivery.
+
+    `delivery` as it was claimed (queued, deferred or sending); `jitter` in [0, 1). RFC 5321 4.2.1, 4.5.3.1.10, 4.5.4.1; RFC 3463.
+    Raises ValueError for a delivery that could not have been tried."""
+    if delivery.state in FINAL or delivery.state is _S.IN_DOUBT:
+        raise ValueError(f"a delivery that is {delivery.state} cannot have been tried")
+    attempt = _Try(delivery=delivery, result=result, now=now, rules=rules, jitter=jitter)
+    if result.accepted:
+        return Verdict(delivery=attempt.finished(_S.SENT))
+    if result.phase is SmtpPhase.LOCAL or (result.phase in _PREPARATION and result.code is None and result.enhanced):
+        return _after_our_refusal(attempt)
+    match _severity(result):
+        case 4:
+            return _after_later(attempt)
+        case 5:
+            return _after_never(attempt)
+    return _after_silence(attempt)
+
+
+def _severity(result: SendResult) -> int | None:
+    """4 = later, 5 = never, None = no answer that could be understood."""
+    if result.phase is SmtpPhase.RCPT and result.code == 552:
+        return 4  # RFC 5321, 4.5.3.1.10: to be treated as 452
+    hundreds = (result.code or 0) // 100
+    return hundreds if hundreds in (4, 5) else None
+
+
+def _after_later(attempt: _Try) -> Verdict:
+    event = "soft" if attempt.result.phase is SmtpPhase.RCPT and not _is_policy(attempt.result) else None
+    return replace(attempt.deferred(event=event), relay_down=attempt.result.phase in _PREPARATION)
+
+
+def _after_never(attempt: _Try) -> Verdict:
+    result = attempt.result
+    too_large = result.phase is SmtpPhase.MAIL and result.code == 552 and result.enhanced in (None, "5.3.4")  # RFC 1870: of this mail
+    if result.phase in _OURS and not too_large:
+        return Verdict(delivery=attempt.held(), sender_fault=_told(result))
+    event = None if too_large else blames_recipient(result)
+    return Verdict(delivery=attempt.finished(_S.FAILED), recipient_event=event, policy=_is_policy(result))
+
+
+def _after_silence(attempt: _Try) -> Verdict:
+    if attempt.result.phase is SmtpPhase.DOT:
+        return Verdict(delivery=attempt.finished(_S.IN_DOUBT))
+    if attempt.result.phase in _PREPARATION:
+        return Verdict(delivery=attempt.held(), relay_down=True)
+    return attempt.deferred(event=None)
+
+
+def _after_our_refusal(attempt: _Try) -> Verdict:
+    """An enhanced code says that this mail can never go (too large, an address that the server cannot be told). Without one our own
+    machine failed (a full disk), which is no word on the mail; TLS or a login that cannot be had stop everything as well."""
+    if attempt.result.phase is SmtpPhase.LOCAL and (attempt.result.enhanced or "").startswith("5."):
+        return Verdict(delivery=attempt.finished(_S.FAILED))
+    return Verdict(delivery=attempt.held(), sender_fault=_told(attempt.result))
+
+
+def _is_policy(result: SendResult) -> bool:
+    return (result.enhanced or "")[1:].startswith(".7.")
+
+
+def _told(result: SendResult) -> str:
+    code = " ".join(str(part) for part in (result.code, result.enhanced) if part is not None)
+    return f"{result.phase}: {code} {result.reply}".replace(":  ", ": ").strip()

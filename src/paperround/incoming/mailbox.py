@@ -1,0 +1,146 @@
+"""Room: ways in. Mail comes over LMTP from a local mail server or lies in a Maildir; each goes to one handler, and none is lost."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.lmtp import LMTP
+
+from paperround.errors import ConfigError, StorageError
+
+Handler = Callable[[bytes, str], Awaitable[None]]  # the raw mail with Return-Path, and whom it is for ("" = unknown)
+SIZE_LIMIT = 25_000_000  # bytes
+_TRANSIENT = (OSError, StorageError, TimeoutError)  # of ours: the mail stays where it is and comes again
+_RECIPIENT = re.compile(rb"^(?:Delivered-To|X-Original-To|Envelope-To):[ \t]*<?([^\s<>]+)", re.I | re.M)
+
+
+class LmtpServer:
+    """LMTP (RFC 2033) at `host:port`, `[v6]:port` or `unix:PATH`, inside the running loop. A mail is answered with 250 only after the
+    handler has returned; when that raises, the answer is 451 and the mail server brings it again."""
+
+    def __init__(self, address: str, handler: Handler, *, size_limit: int = SIZE_LIMIT) -> None:
+        self._address, self._handler, self._size_limit = address, handler, size_limit
+        self._server: asyncio.Server | None = None
+        self._sessions: set[_LmtpSession] = set()
+
+    async def start(self) -> None:
+        """Raises ConfigError for an address that is none, OSError when it is taken."""
+        loop = asyncio.get_running_loop()
+        kind, _, rest = self._address.partition(":")
+        if kind == "unix":
+            await asyncio.to_thread(Path(rest).unlink, missing_ok=True)  # left by a process that was killed
+            self._server = await loop.create_unix_server(self._session, rest)
+            return
+        host, _, port = self._address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ConfigError(f"inbox: lmtp {self._address!r} must look like 127.0.0.1:8024 or unix:PATH")
+        self._server = await loop.create_server(self._session, host.strip("[]"), int(port))
+
+    @property
+    def port(self) -> int:
+        """The port in use, for an address that asked for port 0."""
+        assert self._server is not None, "not started"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for session in list(self._sessions):
+            session.hang_up()
+        await self._server.wait_closed()
+
+    def _session(self) -> "_LmtpSession":
+        return _LmtpSession(self._handler, self._size_limit, self._sessions)
+
+
+class _LmtpSession(LMTP):
+    line_length_limit = 1_000_000  # real mail holds longer lines than the standard allows; refusing it would bounce at a reader
+
+    def __init__(self, handler: Handler, size_limit: int, sessions: "set[_LmtpSession]") -> None:
+        self._deliver, self._sessions = handler, sessions
+        options: dict[str, Any] = {"hostname": "localhost", "ident": "LMTP", "loop": asyncio.get_running_loop()}
+        super().__init__(self, data_size_limit=size_limit, enable_SMTPUTF8=True, **options)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._sessions.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._sessions.discard(self)
+        super().connection_lost(error)
+
+    def hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802, ARG002
+        if envelope.rcpt_tos:  # LMTP answers once a recipient after the dot; aiosmtpd answers once a mail
+            return "452 4.5.3 one recipient at a time, please"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002
+        trace = f"Return-Path: <{envelope.mail_from or ''}>\r\n".encode("utf-8", "replace")
+        try:
+            await self._deliver(trace + envelope.content, envelope.rcpt_tos[0])
+        except Exception as error:  # whatever it is, the mail must not be lost
+            return f"451 4.3.0 not taken now: {type(error).__name__}"
+        return "250 2.0.0 OK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    """What one pass over a mailbox came to: names of files."""
+
+    handled: tuple[str, ...]
+    poison: tuple[str, ...]  # set aside: each raised, too, would raise again
+    waiting: tuple[str, ...]  # left for the next pass: storage or disk failed
+
+
+class MaildirInbox:
+    """The `new` folder of a Maildir: handled mails move to `cur` as seen, those that break the handler into `poison` beside it."""
+
+    def __init__(self, folder: Path, *, size_limit: int = SIZE_LIMIT) -> None:
+        self._folder, self._size_limit = folder, size_limit
+
+    async def receive(self, handler: Handler, *, limit: int = 1000) -> Emptied:
+        """Hand over up to `limit` new mails, oldest name first."""
+        handled: list[str] = []
+        poison: list[str] = []
+        waiting: list[str] = []
+        for path in (await asyncio.to_thread(self._new))[:limit]:
+            try:
+                raw = await asyncio.to_thread(self._read, path)
+                await handler(raw, recipient_of(raw))
+            except _TRANSIENT:
+                waiting.append(path.name)
+                continue
+            except Exception:  # one mail that breaks us must not stop the others, nor come again for ever
+                await asyncio.to_thread(self._move, path, "poison", path.name)
+                poison.append(path.name)
+                continue
+            await asyncio.to_thread(self._move, path, "cur", path.name.partition(":")[0] + ":2,S")
+            handled.append(path.name)
+        return Emptied(handled=tuple(handled), poison=tuple(poison), waiting=tuple(waiting))
+
+    def _new(self) -> list[Path]:
+        return sorted(path for path in (self._folder / "new").glob("*") if path.is_file() and not path.name.startswith("."))
+
+    def _read(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            return file.read(self._size_limit)
+
+    def _move(self, path: Path, part: str, name: str) -> None:
+        (self._folder / part).mkdir(exist_ok=True)
+        path.replace(self._folder / part / name)
+
+
+def recipient_of(raw: bytes) -> str:
+    """Whom the local mail server delivered it to, by the headers it wrote; "" where it wrote none."""
+    end = min((at for at in (raw.find(b"\n\n"), raw.find(b"\r\n\r\n")) if at >= 0), default=65536)
+    found = _RECIPIENT.search(raw[: min(end, 65536)])
+    return found[1].decode("utf-8", "replace") if found else ""

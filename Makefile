@@ -14,7 +14,10 @@ BIN := .venv/bin
 RUN_READY := .venv/.run-ready
 DEV_READY := .venv/.dev-ready
 
-# A command that `demo` hands a reader's own words to: as a variable of the environment, never as shell text.
+# What the caller types reaches a command as a variable of the environment, word for word: never as text of make or of the shell.
+override ME := $(value ME)
+override ONLY := $(value ONLY)
+override KILLS := $(value KILLS)
 export ME ONLY KILLS
 
 .PHONY: help setup demo test check bench kill-test chromium
@@ -49,7 +52,7 @@ kill-test: $(DEV_READY) ## kill delivery at random moments, KILLS=50 times, and 
 # pins one version of it, which machines may hold as a CPU-only file; a range that another package asks for would take the newest
 # build instead, with gigabytes of CUDA libraries.
 $(RUN_READY): pyproject.toml constraints.txt
-	@echo "Setting up .venv: downloads about 480 MB once (torch and the embedding model are most of it) and takes 1.9 GB on disk." >&2
+	@echo "Setting up .venv: downloads about 390 MB once (torch and the embedding model are most of it) and takes 1.9 GB on disk." >&2
 	@echo "Where pip's index has no CPU build of torch it brings CUDA too, about 3 GB more: name a CPU index in PIP_EXTRA_INDEX_URL to avoid that." >&2
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Paperround needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
@@ -59,7 +62,7 @@ $(RUN_READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV_READY): $(RUN_READY)
-	@echo "Adding the tools for development to .venv: about 130 MB more to download." >&2
+	@echo "Adding the tools for development to .venv: about 110 MB more to download." >&2
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,postgres]'
 	@touch $@
 

@@ -236,9 +236,9 @@ def impure_call(called: ast.expr) -> bool:
 
 def cycles(tree: Tree) -> list[list[str]]:
     """Rings of modules that import each other at run time, however lazily."""
+    inner = {name for name, module in tree.items() if not module.is_package}  # packages import nothing at import: no ring runs through one
     graph = {
-        name: sorted({each.target for each in imports(module, tree) if each.ours and not each.for_types} & tree.keys())
-        for name, module in tree.items()
+        name: sorted({each.target for each in imports(tree[name], tree) if each.ours and not each.for_types} & inner) for name in inner
     }
     found: list[list[str]] = []
     finished: set[str] = set()
@@ -251,7 +251,7 @@ def cycles(tree: Tree) -> list[list[str]]:
                 walk(target, [*path, name])
             finished.add(name)
 
-    for name in graph:
+    for name in sorted(graph):
         walk(name, [])
     return found
 

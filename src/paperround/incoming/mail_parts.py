@@ -11,9 +11,11 @@ from contextlib import suppress
 from email.header import decode_header, make_header
 
 Message = email.message.Message
-READ = 2_000_000  # bytes; reports and commands stand at the beginning, what follows is the mail sent back
+READ = 1_000_000  # bytes; reports and commands stand at the beginning, what follows is the mail sent back
 
-ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]*[A-Za-z0-9])*", re.A)
+_ATOM = r"A-Za-z0-9.!#$%&'*+/=?^_{|}~-"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}(?<!-))?"
+ADDRESS = re.compile(rf"(?<![{_ATOM}])[{_ATOM}]{{1,128}}@{_LABEL}(?:\.{_LABEL})*", re.A)  # bounded: no text makes it slow
 _TAG_BREAK = re.compile(r"<(?:br|/?p|/?div|/?tr|/?td|/?li|/?h\d|/?table|/?blockquote)\b[^>]*>", re.I)
 _HIDDEN = re.compile(r"<(style|script|head)\b.*?(?:</\1\s*>|\Z)", re.I | re.S)
 _TAG = re.compile(r"<[^<>@]*>")  # an address in brackets is no tag

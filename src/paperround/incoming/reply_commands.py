@@ -30,7 +30,7 @@ class IncomingMail(Aware):
 
 
 def read_mail(raw: bytes, *, now: datetime) -> IncomingMail:
-    """The mail in `raw`; at most its first 2 MB are read. Never raises: what cannot be read is empty, and automatic."""
+    """The mail in `raw`; at most its first megabyte is read. Never raises: what cannot be read is empty, and automatic."""
     try:
         return _read(mail_parts.parse(raw), now)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError):

@@ -125,7 +125,9 @@ def _day(year: int, month: int, day: int) -> date | None:
 
 def spoken_time(words: str) -> str | None:
     """HH:MM for "at 7", "7:30", "8am", "um 7 Uhr", "à 8h", "à 8h30"; None where no time is said."""
-    found = re.search(r"\b(\d{1,2})[:.h](\d{2})(?!\d) ?(am|pm)?|\b(\d{1,2}) ?(am|pm|uhr|h)\b|\b(?:at|um|à) (\d{1,2})\b", words, re.I)
+    found = re.search(
+        r"\b(\d{1,2})[:.h](\d{2})(?!\d) ?(am|pm)?|\b(\d{1,2}) ?(am|pm|uhr|h)\b|\b(?:at|um|à) (\d{1,2})\b(?![:.h]\d)", words, re.I
+    )
     if found is None:
         return None
     hour, minute = int(found[1] or found[4] or found[6]), int(found[2] or 0)

@@ -29,7 +29,7 @@ IO_PARTS = {
     "mailbox": {"incoming.mailbox"},
     "profile_files": {"subscribers.profile_files"},
     "storage": {"storage"},
-    "config": {"config"},
+    "config": {"config", "config_keys"},
     "bundled_files": {"bundled_files"},
 }
 SHELLS = ("cli", "web", "scheduler", "serving", "worker", "__main__", "testing")

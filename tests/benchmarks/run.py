@@ -48,13 +48,10 @@ def line(entry: Measured) -> str:
 
 
 def figure(value: object) -> str:
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 10_000
-        else f"{value:,.0f}"
-        if isinstance(value, int | float)
-        else str(value)
-    )
+    """Four digits that count, or all of a large number's."""
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def main() -> None:
@@ -63,8 +60,8 @@ def main() -> None:
     only = [name.strip() for name in arguments.parse_args().only.split(",") if name.strip()]
     chosen = benchmarks(HERE, only)
     if not chosen:
-        names = ", ".join(path.stem.removeprefix("bench_") for path in benchmarks(HERE, [])) or "none yet"
-        sys.exit(f"no benchmark begins with {', '.join(only) or 'anything'}; there are: {names}")
+        names = ", ".join(path.stem.removeprefix("bench_") for path in benchmarks(HERE, []))
+        sys.exit(f"no benchmark begins with {' or '.join(only)}; there are: {names}" if names else "there is no benchmark here")
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     for path in chosen:
         print(f"measuring {path.stem.removeprefix('bench_')} …", file=sys.stderr, flush=True)

@@ -165,7 +165,11 @@ def io_part(name: str) -> str | None:
 
 
 def pure(module: Module) -> bool:
-    return module.name in BOTTOM or (module.stage is not None and io_part(module.name) is None)
+    return is_pure(module.name)
+
+
+def is_pure(name: str) -> bool:
+    return name in BOTTOM or (name.partition(".")[0] in STAGES and io_part(name) is None)
 
 
 # ---------------------------------------------------------------- the laws, each from modules to findings
@@ -174,12 +178,12 @@ def pure(module: Module) -> bool:
 def wrong_directions(tree: Tree) -> Iterator[str]:
     for module in tree.values():
         for found in imports(module, tree):
-            reason = found.ours and forbidden(module, found.target, tree)
+            reason = found.ours and forbidden(module, found.target)
             if reason:
                 yield f"{module.name}:{found.line} imports {found.target or OURS}: {reason}"
 
 
-def forbidden(module: Module, target: str, tree: Tree) -> str | None:
+def forbidden(module: Module, target: str) -> str | None:
     """Why the module may not know the target; None when it may."""
     top, name = target.partition(".")[0], module.name.partition(".")[0]
     part, theirs = io_part(module.name), io_part(target)
@@ -192,7 +196,7 @@ def forbidden(module: Module, target: str, tree: Tree) -> str | None:
     if part is not None and theirs is not None:
         return "parts that touch the world never import each other"
     if module.stage is not None or part is not None:
-        return forbidden_to_parts(module, part, target, tree)
+        return forbidden_to_parts(module, part, target)
     if name == "pipeline":
         return (
             None if top == "pipeline" or (top in STAGES and theirs is None) else "the pipeline knows the pure stages and its own protocols"
@@ -206,13 +210,13 @@ def forbidden(module: Module, target: str, tree: Tree) -> str | None:
     return "this module has no room on the map"
 
 
-def forbidden_to_parts(module: Module, part: str | None, target: str, tree: Tree) -> str | None:
+def forbidden_to_parts(module: Module, part: str | None, target: str) -> str | None:
     """What a stage's module or a part that touches the world may know besides the bottom."""
     if part is not None and target == "pipeline.interfaces":
         return None  # the protocols it fulfils
     if target.partition(".")[0] != module.stage:
         return "a stage knows no room but its own" if module.stage else "a part that touches the world knows only nouns and protocols"
-    return None if target in tree and pure(tree[target]) else "pure modules import only pure modules of their own folder"
+    return None if is_pure(target) else "pure modules import only pure modules of their own folder"
 
 
 def impurities(tree: Tree) -> Iterator[str]:

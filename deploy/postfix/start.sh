@@ -3,9 +3,17 @@
 set -eu
 : "${MAIL_HOSTNAME:?the name this relay says in EHLO; its reverse DNS must agree}"
 
+[ -e /etc/postfix/main.cf ] || : >/etc/postfix/main.cf
+
+# A container is a jail already, and Debian's chroot inside it would lack resolv.conf: no name would be found.
+postconf -F '*/*/chroot = n'
 postconf -e \
+  "compatibility_level = 3.6" \
   "myhostname = $MAIL_HOSTNAME" \
   "mydestination =" \
+  "local_transport = error:this relay keeps no mail" \
+  "alias_maps =" \
+  "alias_database =" \
   "relayhost = ${RELAYHOST:-}" \
   "mynetworks = 127.0.0.0/8 ${RELAY_FOR:?the network of the container that may send, such as 172.30.25.0/24}" \
   "smtpd_relay_restrictions = permit_mynetworks, reject" \

@@ -10,6 +10,9 @@ from paperround.incoming.bounce_reasons import reason
 from paperround.incoming.mail_parts import Message
 from paperround.models import BounceEvent
 
+READ = 250_000  # bytes of a report; what comes later is the mail that was sent back
+RECIPIENTS = 100
+
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 
 
@@ -19,7 +22,7 @@ def classify(raw: bytes) -> list[BounceEvent]:
     RFC 3464 reports first (per recipient; delayed, relayed, expanded and delivered are no failures), RFC 5965 complaints, RFC 3834 auto-
     replies, then the ways of systems that write prose, flufl.bounce last. `verp` is the address the mail came to."""
     try:
-        message = mail_parts.parse(raw)
+        message = mail_parts.parse(raw[:READ])
         verp = _came_to(message)
         events = _complaint(message) or _reported(message) or _notified(message) or _auto_reply(message) or _told(message)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError):
@@ -47,7 +50,7 @@ def _reported(message: Message) -> list[BounceEvent]:
     """One event for each recipient that a delivery status names."""
     blocks = {recipient: fields for fields in list(_recipient_blocks(message))[::-1] if (recipient := _recipient(fields))}
     notice = _notice(message)
-    return [_event(recipient, fields, notice, list(blocks)) for recipient, fields in reversed(blocks.items())]
+    return [_event(recipient, fields, notice, list(blocks)) for recipient, fields in list(reversed(blocks.items()))[:RECIPIENTS]]
 
 
 def _event(recipient: str, fields: Mapping[str, str], notice: str, others: list[str]) -> BounceEvent:
@@ -82,7 +85,7 @@ def _recipient_blocks(message: Message) -> Iterable[Mapping[str, str]]:
 def _fields(block: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     name = ""
-    for line in block.splitlines():
+    for line in block.splitlines()[:100]:
         if found := _FIELD.match(line):
             name = found[1].lower()
             fields.setdefault(name, line[found.end() :].strip())
@@ -198,7 +201,7 @@ def _auto_reply(message: Message) -> list[BounceEvent]:
 
 
 _COPY = re.compile(
-    r"^[ \t]*(-{2,}|=|\*{3,}|>)?[ -]*("
+    r"^[ \t>=*-]{0,100}("
     r"((this is a |below this line is )?(a )?copy of (the|your) (original )?(message|mail)"
     r"|(the )?(original|returned|undelivered|unsent) (message|mail)"
     r"|(the )?(header|body|text|first).{0,40}(original|returned|your) (message|mail)"
@@ -206,7 +209,7 @@ _COPY = re.compile(
     r"|content-type: message/rfc822.*|received: (from|by) .*|return-path: .*)$",
     re.I | re.M,
 )
-_HEAD = re.compile(r"^[ \t>*•\-]*(?:[45]\d\d[ -])?<?(" + mail_parts.ADDRESS.pattern + r")>?(?![\w@])", re.M)
+_HEAD = re.compile(r"^[ \t>*•\-]{0,40}(?:[45]\d\d[ -])?<?(" + mail_parts.ADDRESS.pattern + r")>?(?![\w@])", re.M)
 _SAID = re.compile(
     r"(?:RCPT TO:|(?:deliver(?:ed|y)?|undeliverable|message|mail|sent|gateway) (?:to|for)|recipients?(?:\(s\))?:?|to:|failed:|user"
     r"|address(?:es)?:?|for)\s*(?:address|the following[^\n]{0,80}?)?:?\s{0,20}<?" + mail_parts.ADDRESS.pattern,
@@ -255,22 +258,23 @@ def _named(message: Message, notice: str) -> list[str]:
     """The failed addresses, from the surest sign to the weakest."""
     failed = mail_parts.addresses(" ".join(mail_parts.headers(message, "X-Failed-Recipients")))
     heads = [each for match in _HEAD.finditer(notice) for each in mail_parts.addresses(match[1])]
-    if failed and (not heads or set(failed) & set(heads)):
-        return failed
     said = [each for match in _SAID.finditer(notice) for each in mail_parts.addresses(match[0])[-1:]]
     senders = set(mail_parts.addresses(" ".join(mail_parts.header(message, name) for name in ("From", "Return-Path"))))
     ours = senders | set(mail_parts.addresses(" ".join(mail_parts.header(message, name) for name in ("To", "Delivered-To"))))
+    strangers = set(heads) - ours
+    if failed and (not strangers or strangers & set(failed)):
+        return failed
     returned = _returned_to(message) or mail_parts.addresses(" ".join(re.findall(r"^To:(.*)$", _raw_text(message), re.I | re.M)))
     for candidates, not_meant in (
         (heads, ours),
         (said, ours),
         (heads, senders),
         ([each for each in mail_parts.addresses(notice) if each in returned], ours),
-        (_by_flufl(message), ours),
+        (_by_flufl(message) if len(notice) < 20_000 else [], ours),
         (returned, senders),
     ):
         if meant := [each for each in dict.fromkeys(candidates) if each not in not_meant and not each.lower().startswith("mailer-daemon@")]:
-            return meant
+            return meant[:RECIPIENTS]
     return []
 
 

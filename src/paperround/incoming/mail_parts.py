@@ -6,7 +6,7 @@ import email.policy
 import email.utils
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from email.header import decode_header, make_header
 
@@ -21,6 +21,12 @@ _HIDDEN = re.compile(r"<(style|script|head)\b.*?(?:</\1\s*>|\Z)", re.I | re.S)
 _TAG = re.compile(r"<[^<>@]*>")  # an address in brackets is no tag
 _AUTOMATIC_PRECEDENCE = {"bulk", "junk", "list", "auto_reply"}
 _AUTOMATIC_SENDER = re.compile(r"^(mailer-daemon|postmaster|no-?reply|do-?not-?reply|bounces?)\b", re.I)
+
+
+def mailboxes(values: Iterable[str]) -> list[str]:
+    """The bare addresses of address headers, also such as have letters beyond ASCII; the domain in lower case, without doubles."""
+    found = [address.strip() for _, address in email.utils.getaddresses([value[:20_000] for value in values]) if "@" in address]
+    return list(dict.fromkeys(f"{local}@{domain.lower()}" for local, _, domain in (each.rpartition("@") for each in found)))
 
 
 def parse(raw: bytes) -> Message:
@@ -52,7 +58,7 @@ def headers(message: Message, name: str) -> list[str]:
 
 
 def _decoded(value: object) -> str:
-    text = str(value) if value is not None else ""
+    text = str(value)[:20_000] if value is not None else ""
     with suppress(ValueError, LookupError, AttributeError, TypeError):  # an unknown charset, broken base64
         text = str(make_header(decode_header(text)))
     return " ".join(text.encode("utf-8", "replace").decode().split())
@@ -106,4 +112,4 @@ def is_automatic(message: Message) -> bool:
         return True
     if header(message, "X-Auto-Response-Suppress").lower() in ("all", "oof") or header(message, "X-Apple-Action") == "VACATION":
         return True
-    return bool(_AUTOMATIC_SENDER.match((addresses(header(message, "From")) or [""])[0]))
+    return bool(_AUTOMATIC_SENDER.match((mailboxes([header(message, "From")]) or [""])[0]))

@@ -38,9 +38,9 @@ def read_mail(raw: bytes, *, now: datetime) -> IncomingMail:
 
 
 def _read(message: mail_parts.Message, now: datetime) -> IncomingMail:
-    sender = next(iter(mail_parts.addresses(mail_parts.header(message, "From"))), None)
+    sender = next(iter(mail_parts.mailboxes([mail_parts.header(message, "From")])), None)
     names = ("Delivered-To", "X-Original-To", "Envelope-To", "To", "Cc")
-    to = mail_parts.addresses(" ".join(value for name in names for value in mail_parts.headers(message, name)))
+    to = mail_parts.mailboxes(value for name in names for value in mail_parts.headers(message, name))
     replied = re.findall(r"<([^<>\s]+)>", mail_parts.header(message, "In-Reply-To"))
     references = re.findall(r"<([^<>\s]+)>", mail_parts.header(message, "References"))
     own = re.search(r"<([^<>\s]+)>", mail_parts.header(message, "Message-ID"))

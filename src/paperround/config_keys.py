@@ -189,6 +189,9 @@ class DeliverySettings(Table):
     retry_later_min: Duration = Field(default=timedelta(hours=2), description="Afterwards, at least …")
     retry_later_max: Duration = Field(default=timedelta(hours=3), description="… and at most so long.")
     give_up_after: Duration = Field(default=timedelta(days=4), description="Since the first try.")
+    silent_after: Duration = Field(
+        default=timedelta(seconds=60), description="An engine that gave no sign of life for so long is dead; its claims are taken over."
+    )
     relay_down: Duration = Field(default=timedelta(minutes=5), description="Until a relay that cannot be used is asked again.")
 
 
@@ -225,7 +228,7 @@ class Settings(Table):
     )
     transport: TransportAddress = Field(
         default="directory:out/mail",
-        description="Where mail goes: smtp://[user:password@]host:port[?starttls=auto|required|never], smtps:, maildir:PATH or directory:PATH.",
+        description="Where mail goes: smtp://[user:password@]host:port[?starttls=auto|required|never], smtps:, maildir: or directory:PATH.",
     )
     relays: tuple[RelaySettings, ...] = Field(default=(), description="Several relays in order of preference, instead of transport.")
     base_url: WebAddress = Field(

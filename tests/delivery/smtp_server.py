@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import ssl
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,11 @@ class _Session(SMTP):
         options: dict[str, Any] = {}
         if script.users is not None:
             options = {"auth_required": True, "auth_require_tls": not script.auth_in_clear, "authenticator": self._check_login}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it warns of a server as careless as we ask it to be
+            self._become(script, options)
+
+    def _become(self, script: ScriptedServer, options: dict[str, Any]) -> None:
         super().__init__(
             self,
             data_size_limit=script.size,

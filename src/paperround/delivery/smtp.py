@@ -163,10 +163,9 @@ class _Connection:
         with _during(SmtpPhase.AUTH):
             await self.client.login(username, self._settings.password or "")
 
-    def cannot_carry(self, envelope: Envelope, wire: bytes) -> SendResult | None:
+    def cannot_carry(self, sender: str, recipient: str, wire: bytes) -> SendResult | None:
         """Why this server cannot be given this mail at all, by its own announcement."""
-        utf8 = not (envelope.recipient + envelope.sender).rpartition("@")[0].isascii()
-        if utf8 and not self.client.supports_extension("smtputf8"):
+        if not (sender + recipient).isascii() and not self.client.supports_extension("smtputf8"):
             reply = "the address has letters beyond ASCII before the @, and the mail server does not offer SMTPUTF8"
             return _refusal(SmtpPhase.LOCAL, "5.6.7", reply)
         limit = self.client.esmtp_extensions.get("size", "").strip()
@@ -255,17 +254,15 @@ class SmtpTransport:
         wire = stuffed(envelope.message)
         async with self._slots:
             try:
-                return await self._send(envelope, sender, recipient, wire, before_mail)
+                return await self._send(sender, recipient, wire, before_mail)
             except _Stop as stop:
                 return stop.result
 
-    async def _send(
-        self, envelope: Envelope, sender: str, recipient: str, wire: bytes, before_mail: Callable[[], Awaitable[bool]]
-    ) -> SendResult | None:
+    async def _send(self, sender: str, recipient: str, wire: bytes, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None:
         connection = await self._connection()
         keep = False
         try:
-            if problem := connection.cannot_carry(envelope, wire):
+            if problem := connection.cannot_carry(sender, recipient, wire):
                 keep = True
                 return problem
             try:

@@ -84,7 +84,7 @@ def _replace(path: Path, temporary: Path, content: bytes) -> Path:
 def file_stem(message_id: str) -> str:
     """A file name for a Message-ID: the same for the same, different for different ones, whatever letters stand in it."""
     stem = _UNSAFE.sub("_", message_id.strip("<> ")).lstrip(".")[:120]
-    if stem == message_id:
+    if stem and stem == message_id:
         return stem
     return f"{stem}-{hashlib.sha256(message_id.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 

@@ -1,0 +1,293 @@
+"""Room: mail content. A digest, or a short mail's words, as subject, preheader, HTML and text (pure)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Protocol
+
+from paperround.digests import wording
+from paperround.digests.wording import Because, plain, shorten
+from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind, Subscriber
+
+MOST_BYTES = 90 * 1024  # of HTML; Gmail clips at 102 KB
+LONGEST_TITLE = 300
+_SUBJECT = 90  # characters of the lead title in a subject
+_PREHEADER = (40, 130)
+_TEXT_WIDTH = 72
+
+
+class Template(Protocol):
+    def render(self, *args: object, **kwargs: object) -> str: ...
+
+
+class TemplateSource(Protocol):
+    """Compiled templates by name, e.g. `template_loader.Templates`."""
+
+    def get(self, name: str) -> Template: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailContent:
+    subject: str
+    preheader: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemView:
+    """One item as templates see it; every text is plain, every address absolute http(s)."""
+
+    number: int
+    title: str
+    url: str | None
+    facts: tuple[str, ...]
+    sentences: tuple[Sentence, ...]
+    strength: str  # a word of `wording.STRENGTHS`; empty where nothing was measured
+    bars: int  # 0 … 4
+    because: Because
+    section: str | None  # the interest whose run of items begins here; None within one, and when there is only one
+    lead: bool
+    reads: tuple[tuple[str, str], ...]  # (PDF, address) …
+    votes: tuple[str, str, str] | None  # more, less, why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueView:
+    """The issue as templates see it."""
+
+    subject: str
+    preheader: str
+    date: str
+    number: int
+    reader: str
+    line: str
+    language: str
+    direction: str
+    notes: tuple[str, ...]
+    items: tuple[ItemView, ...]
+    outside: ItemView | None
+    below: tuple[ItemView, ...]
+    more: int  # items that did not fit into the mail
+    sent_to: str | None
+    asked_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How much of each item is shown: first sentences get shorter, then items fewer."""
+
+    characters: int  # of the sentences of an item
+    items: int
+
+
+_ROOMS = (_Room(700, 50), _Room(320, 50), _Room(170, 50), _Room(0, 50), _Room(0, 30), _Room(0, 15), _Room(0, 5))
+
+
+# ---------------------------------------------------------------- an issue
+
+
+def render_issue(
+    templates: TemplateSource,
+    digest: Digest,
+    subscriber: Subscriber,
+    identity: ListIdentity,
+    links: ReaderLinks,
+    *,
+    now: datetime,
+    strength_word: Callable[[float], str],
+) -> MailContent:
+    """One subscriber's issue. `links` and `identity` say what may be offered; `strength_word` turns 0…1 into a word of STRENGTHS.
+
+    The HTML has at most 90 KB: sentences are shortened first, then items left out with "n more"."""
+    html, fitting = "", None
+    for room in _ROOMS:
+        issue = view(digest, subscriber, links, now=now, strength_word=strength_word, room=room)
+        if fitting is not None and _same(issue, fitting):
+            continue
+        html, fitting = templates.get("email/digest.mjml.j2").render(issue=issue, identity=identity, links=links), issue
+        if len(html.encode()) <= MOST_BYTES:
+            break
+    assert fitting is not None
+    text = templates.get("email/digest.txt.j2").render(issue=fitting, identity=identity, links=links, fill=fill, textual=textual)
+    return MailContent(subject=fitting.subject, preheader=fitting.preheader, html=html, text=text)
+
+
+def _same(one: IssueView, other: IssueView) -> bool:
+    return [item.sentences for item in one.items] == [item.sentences for item in other.items]
+
+
+def view(
+    digest: Digest,
+    subscriber: Subscriber,
+    links: ReaderLinks,
+    *,
+    now: datetime,
+    strength_word: Callable[[float], str],
+    room: _Room = _ROOMS[0],
+) -> IssueView:
+    """What mail and page say of a digest. `now` is the time of rendering; ages are told as of the issue's cutoff."""
+    profile = subscriber.profile
+    zone, language = profile.timezone, profile.language
+    words = {item.number: strength_word(item.strength) for item in digest.chosen} if digest.kind != "trending" else {}
+    items = tuple(_items(digest, words, links, profile.timezone, profile.language, room))
+    others = {role: [item for item in digest.items if item.role is role] for role in (ItemRole.EXPLORE, ItemRole.BELOW)}
+    extra = [_item(item, digest, "", links, zone, language, room) for role in others for item in others[role][:3]]
+    outside, below = ([each for each in extra if bool(each.number) is numbered] for numbered in (True, False))
+    line = wording.line(digest, profile.schedule, tuple(words.values()), timezone=zone, language=language)
+    asked = wording.local_day(subscriber.consented_at, zone) if subscriber.consented_at else None
+    return IssueView(
+        subject=_subject(digest, items, line),
+        preheader=_preheader(digest, items, below, line, language),
+        date=wording.long_date(digest.period, language),
+        number=digest.number,
+        reader=shorten(plain(profile.name), 60),
+        line=line,
+        language=language,
+        direction=wording.text_direction(language),
+        notes=tuple(plain(note) for note in digest.notes),
+        items=items,
+        outside=outside[0] if outside else None,
+        below=tuple(below),
+        more=len(digest.chosen) - len(items),
+        sent_to=subscriber.email,
+        asked_on=wording.short_date(asked, language, year=True) if asked else None,
+    )
+
+
+def _items(digest: Digest, words: Mapping[int, str], links: ReaderLinks, zone: str, language: str, room: _Room) -> Iterator[ItemView]:
+    """The chosen ones, in order, with a heading where another interest's run begins."""
+    several = len({_section(item) for item in digest.chosen}) > 1
+    for section, run in groupby(digest.chosen[: room.items], _section):
+        for place, item in enumerate(run):
+            shown = _item(item, digest, words.get(item.number, ""), links, zone, language, room)
+            heading = section if several and section and not place else None
+            yield replace(shown, section=heading, lead=item.number == 1)
+
+
+def _section(item: DigestItem) -> str:
+    """What an item stands under: the reader's own words."""
+    reason = item.reason
+    if reason.kind is ReasonKind.LIKED:
+        return "Close to what you liked"
+    if reason.kind is ReasonKind.MUST:
+        return f"Always: {shorten(plain(reason.text), 80)}"
+    return shorten(plain(reason.text), 80) if reason.kind is ReasonKind.INTEREST else ""
+
+
+def _item(item: DigestItem, digest: Digest, strength: str, links: ReaderLinks, zone: str, language: str, room: _Room) -> ItemView:
+    title, work = shorten(plain(item.work.title), LONGEST_TITLE), item.work
+    url = wording.home(work)
+    reads = [("Abstract", work.links.abstract), ("PDF", work.links.pdf), ("Code", work.links.code), ("Project", work.links.project)]
+    safe = [(label, wording.safe_url(address)) for label, address in reads]
+    return ItemView(
+        number=item.number,
+        title=title or "(without a title)",
+        url=url,
+        facts=tuple(wording.facts(item, digest, timezone=zone, language=language)),
+        sentences=_sentences(item, room.characters),
+        strength=strength,
+        bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
+        because=wording.because(item, timezone=zone, language=language),
+        section=None,
+        lead=False,
+        reads=tuple((label, address) for label, address in safe if address and address != url),
+        votes=links.votes.get(item.number) if item.number else None,
+    )
+
+
+def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
+    """The excerpt, or its best sentence where there is not room for all of it."""
+    several = [Sentence(plain(text), place == item.best) for place, text in enumerate(item.excerpt)]
+    if sum(len(each.text) for each in several) > room and several:
+        several = [next((each for each in several if each.best), several[0])]
+    return tuple(replace(each, text=shorten(each.text, room)) for each in several if room)
+
+
+def _subject(digest: Digest, items: Sequence[ItemView], line: str) -> str:
+    """What is inside: the lead's title and how many more; on an empty day the honest line."""
+    if not items:
+        return line.rstrip(".")
+    lead, more = shorten(items[0].title, _SUBJECT), len(digest.chosen) - 1
+    return f"{lead} and {more} more" if more else lead
+
+
+def _preheader(digest: Digest, items: Sequence[ItemView], below: Sequence[ItemView], line: str, language: str) -> str:
+    """What follows the subject in a list of mails, 40 to 130 characters: the other titles, else the sentence that fits best."""
+    lead = [sentence.text for item in items[:1] for sentence in item.sentences if sentence.best]
+    parts = [item.title for item in items[1:4]] or lead or [f"Nearest: {item.title}" for item in below[:1]]
+    found = " · ".join([*(shorten(part, 60 if len(parts) > 1 else 110) for part in parts), line] if items else [*parts])
+    least, most = _PREHEADER
+    if len(found) < least:
+        found = " · ".join([*filter(None, [found]), f"Your paper of {wording.long_date(digest.period, language)}, number {digest.number}"])
+    return shorten(found, most)
+
+
+# ---------------------------------------------------------------- short mails
+
+
+def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any], identity: ListIdentity, language: str) -> MailContent:
+    """A confirmation, an answer or a notice; `name` is one of those.
+
+    `values`, all optional: subject, heading, lines (paragraphs), confirm_url, confirm_reply (True: answering also confirms), consent_text,
+    titles (examples of what would come), links ((words, address) …), quoted (lines set apart)."""
+    subject = plain(str(values.get("subject") or _SHORT_SUBJECTS.get(name, identity.name).format(name=plain(identity.name))))
+    lines = [plain(str(line)) for line in values.get("lines", ())]
+    fields = {
+        "subject": subject,
+        "heading": plain(str(values.get("heading") or subject)),
+        "lines": lines,
+        "confirm_url": wording.safe_url(values.get("confirm_url")),
+        "confirm_reply": bool(values.get("confirm_reply")),
+        "consent_text": plain(str(values.get("consent_text") or "")),
+        "titles": [shorten(plain(str(title)), LONGEST_TITLE) for title in values.get("titles", ())],
+        "links": [(plain(str(words)), str(address)) for words, address in values.get("links", ()) if wording.safe_url(address)],
+        "quoted": [plain(str(line)) for line in values.get("quoted", ())],
+    }
+    preheader = shorten(" ".join([*lines, str(fields["consent_text"]), subject]).strip(), _PREHEADER[1])
+    common = {"identity": identity, "language": language, "direction": wording.text_direction(language), "preheader": preheader}
+    return MailContent(
+        subject=subject,
+        preheader=preheader,
+        html=templates.get(f"email/{name}.mjml.j2").render(fields, **common),
+        text=templates.get(f"email/{name}.txt.j2").render(fields, **common, fill=fill, textual=textual),
+    )
+
+
+_SHORT_SUBJECTS = {
+    "confirmation": "Please confirm: {name}",
+    "answer": "Your answer from {name}",
+    "notice": "A notice from {name}",
+}
+
+
+# ---------------------------------------------------------------- the text part
+
+
+def textual(text: str) -> str:
+    """Text that no filter takes for markup: a title may hold "<b>" or "&lt;"."""
+    if "<" not in text and "&" not in text:
+        return text
+    return text.replace("<", "‹").replace("&", "＆") if ">" in text or ";" in text else text
+
+
+def fill(text: str, first: str = "", rest: str | None = None) -> str:
+    """Paragraphs of at most 72 columns; textwrap takes forty times as long."""
+    indent = first if rest is None else rest
+    lines, start, prefix, text = [], 0, first, textual(text)
+    while len(prefix) + len(text) - start > _TEXT_WIDTH:
+        cut = text.rfind(" ", start, start + _TEXT_WIDTH - len(prefix) + 1)
+        if cut <= start:
+            cut = text.find(" ", start)
+        if cut < 0:
+            break
+        lines.append(prefix + text[start:cut])
+        start, prefix = cut + 1, indent
+    return "\n".join([*lines, prefix + text[start:]])

@@ -1,0 +1,150 @@
+"""Room: MIME. A mail's content as message bytes with list headers, assembled directly (pure)."""
+
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from email.header import Header
+from email.utils import format_datetime
+
+import idna
+
+from paperround.digests.mail_content import MailContent
+from paperround.digests.wording import plain
+from paperround.models import ListIdentity, MailKind, ReaderLinks
+
+_LONGEST_LINE = 998  # RFC 5322 section 2.1.1
+_ATOMS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
+_URI = re.compile(r"[!-;=?-~]+")  # visible ASCII without the brackets that would end it
+_PRINTABLE = re.compile(r"[ -~]*")
+
+
+def build_message(
+    content: MailContent,
+    *,
+    identity: ListIdentity,
+    recipient: str,
+    recipient_name: str,
+    message_id: str,
+    date: datetime,
+    links: ReaderLinks | None,
+    kind: MailKind,
+    list_headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """One message, multipart/alternative of text and HTML, lines ending in CRLF, ready for DATA.
+
+    `message_id` without angle brackets, `date` aware: the time of sending. `list_headers` are further headers or others in their place
+    (Feedback-ID, Reply-To, In-Reply-To …), ASCII. `links` None: no way out is needed (a confirmation). Raises ValueError for what cannot
+    stand in a header, such as an address with a newline in it."""
+    headers = dict(_headers(content, identity, _address(recipient), recipient_name, message_id, date, kind))
+    if links is not None:
+        headers |= _list_headers(identity, links, kind)
+    for name, value in (list_headers or {}).items():
+        headers[name] = _ascii(name, value)
+    boundary = "=_" + hashlib.sha256(message_id.encode()).hexdigest()[:24]  # neither base64 nor quoted-printable holds "=_"
+    headers["Content-Type"] = f'multipart/alternative;\r\n boundary="{boundary}"'
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii")
+    return b"".join((head, *_body(content, boundary.encode())))
+
+
+def _body(content: MailContent, boundary: bytes) -> Iterator[bytes]:
+    """Text quoted-printable, HTML base64, always: so no line is too long and nothing is 8 bit, whatever a feed holds."""
+    start = b"\r\n--" + boundary + b"\r\nContent-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n"
+    text = content.text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    yield start % (b"plain", b"quoted-printable")
+    yield binascii.b2a_qp(text.encode(), istext=True)
+    yield start % (b"html", b"base64")
+    block = binascii.b2a_base64(content.html.encode(), newline=False)
+    yield b"\r\n".join([block[place : place + 76] for place in range(0, len(block), 76)])
+    yield b"\r\n--" + boundary + b"--\r\n"
+
+
+def _headers(
+    content: MailContent,
+    identity: ListIdentity,
+    recipient: str,
+    recipient_name: str,
+    message_id: str,
+    date: datetime,
+    kind: MailKind,
+) -> Iterator[tuple[str, str]]:
+    """What every mail has, in the order mail programs write it."""
+    if date.tzinfo is None:
+        raise ValueError(f"{date!r} has no time zone")
+    yield "From", _mailbox("From", identity.name, _address(identity.sender))
+    yield "To", _mailbox("To", recipient_name, recipient)
+    if reply_to := identity.reply_to or identity.address:
+        yield "Reply-To", _address(reply_to)
+    yield "Subject", _words("Subject", content.subject)
+    yield "Date", format_datetime(date)
+    yield "Message-ID", f"<{_uri('Message-ID', message_id)}>"
+    yield "MIME-Version", "1.0"
+    yield "Auto-Submitted", "auto-replied" if kind is MailKind.ANSWER else "auto-generated"  # RFC 3834 section 5
+    if kind is MailKind.ISSUE:
+        yield "Precedence", "bulk"
+    yield "List-Id", f"{_phrase('List-Id', plain(identity.name), ascii_only=True)}<{_uri('List-Id', identity.list_id)}>"
+
+
+def _list_headers(identity: ListIdentity, links: ReaderLinks, kind: MailKind) -> dict[str, str]:
+    """RFC 2369 and RFC 8058: one https way out first, then the mail one; folded at the comma, never within an address."""
+    out = [links.one_click, links.unsubscribe_mailto]
+    headers = {
+        "List-Unsubscribe": ",\r\n ".join(f"<{_uri('List-Unsubscribe', each)}>" for each in out if each),
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        "List-Post": "NO",
+        "List-Owner": f"<mailto:{_address(identity.reply_to or identity.sender)}>",
+    }
+    if links.preferences:
+        headers["List-Help"] = f"<{_uri('List-Help', links.preferences)}>"
+    if identity.address:
+        address = _address(identity.address)
+        headers["List-Subscribe"] = f"<mailto:{address}?subject=subscribe>"
+        headers.setdefault("List-Help", f"<mailto:{address}?subject=help>")
+    if links.archive and kind is MailKind.ISSUE:
+        headers["Archived-At"] = f"<{_uri('Archived-At', links.archive)}>"
+    return headers
+
+
+def _words(name: str, text: str) -> str:
+    """Free text of a header: no control characters, encoded words where it is not ASCII, folded (RFC 2047)."""
+    clean = plain(text)
+    if _PRINTABLE.fullmatch(clean) and "=?" not in clean and len(name) + len(clean) < 76:
+        return clean
+    return Header(clean, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n")
+
+
+def _phrase(name: str, text: str, *, ascii_only: bool = False) -> str:
+    """A display name with a space after it, quoted or encoded where it must be; empty for an empty name."""
+    if not text:
+        return ""
+    if _PRINTABLE.fullmatch(text) and "=?" not in text and len(text) < 60:
+        return f"{text} " if _ATOMS.fullmatch(text) else '"{}" '.format(re.sub(r'([\\"])', r"\\\1", text))
+    return "" if ascii_only else Header(text, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n") + "\r\n "
+
+
+def _mailbox(header: str, name: str, address: str) -> str:
+    return f"{_phrase(header, plain(name))}<{address}>"
+
+
+def _address(address: str) -> str:
+    """An address as headers hold it: an international domain as A-label. Raises ValueError for one that needs SMTPUTF8 or is none."""
+    local, _, domain = address.strip().rpartition("@")
+    if not domain.isascii():
+        domain = idna.encode(domain, uts46=True).decode()  # IDNAError is a ValueError
+    found = f"{local}@{domain}"
+    if not local or not domain or not _URI.fullmatch(found):
+        raise ValueError(f"{address!r} cannot stand in a header")
+    return found
+
+
+def _uri(name: str, uri: str) -> str:
+    if not _URI.fullmatch(uri) or len(uri) > _LONGEST_LINE - 40:
+        raise ValueError(f"{uri!r} cannot stand in {name}")
+    return uri
+
+
+def _ascii(name: str, value: str) -> str:
+    if not _PRINTABLE.fullmatch(value) or len(name) + len(value) + 2 > _LONGEST_LINE:
+        raise ValueError(f"{value!r} cannot stand in {name}")
+    return value

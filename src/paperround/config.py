@@ -191,6 +191,7 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
         update={
             "database": _placed(settings.database, "sqlite:///", folder),
             "transport": _placed_transport(settings.transport, folder),
+            "relays": tuple(RelaySettings(transport=_placed_transport(each.transport, folder)) for each in settings.relays),
             "secret_key_file": place(settings.secret_key_file),
             "templates": place(settings.templates),
             "subscribers": settings.subscribers.model_copy(update={"folder": place(settings.subscribers.folder)}),

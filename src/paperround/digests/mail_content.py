@@ -88,7 +88,7 @@ class _Room:
     items: int
 
 
-_ROOMS = (_Room(700, 50), _Room(320, 50), _Room(170, 50), _Room(0, 50), _Room(0, 30), _Room(0, 15), _Room(0, 5))
+_ROOMS = (_Room(700, 50), _Room(480, 50), _Room(320, 50), _Room(170, 50), _Room(0, 50), _Room(0, 30), _Room(0, 15), _Room(0, 5))
 
 
 # ---------------------------------------------------------------- an issue
@@ -101,7 +101,7 @@ def render_issue(
     identity: ListIdentity,
     links: ReaderLinks,
     *,
-    now: datetime,
+    now: datetime,  # noqa: ARG001 - the time of sending: an issue says the same whenever it goes, and this keeps it that way on purpose
     strength_word: Callable[[float], str],
 ) -> MailContent:
     """One subscriber's issue. `links` and `identity` say what may be offered; `strength_word` turns 0…1 into a word of STRENGTHS.
@@ -109,7 +109,7 @@ def render_issue(
     The HTML has at most 90 KB: sentences are shortened first, then items left out with "n more"."""
     html, fitting = "", None
     for room in _ROOMS:
-        issue = view(digest, subscriber, links, now=now, strength_word=strength_word, room=room)
+        issue = view(digest, subscriber, links, strength_word=strength_word, room=room)
         if fitting is not None and _same(issue, fitting):
             continue
         html, fitting = templates.get("email/digest.mjml.j2").render(issue=issue, identity=identity, links=links), issue
@@ -129,11 +129,10 @@ def view(
     subscriber: Subscriber,
     links: ReaderLinks,
     *,
-    now: datetime,
     strength_word: Callable[[float], str],
     room: _Room = _ROOMS[0],
 ) -> IssueView:
-    """What mail and page say of a digest. `now` is the time of rendering; ages are told as of the issue's cutoff."""
+    """What mail and page say of a digest. Ages are told as of the issue's cutoff, so that both say the same whenever they are made."""
     profile = subscriber.profile
     zone, language = profile.timezone, profile.language
     words = {item.number: strength_word(item.strength) for item in digest.chosen} if digest.kind != "trending" else {}

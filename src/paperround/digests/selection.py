@@ -106,7 +106,7 @@ def trending(
     kept = _Distinct(by_id, vectors or {})
     reason = Reason(kind=ReasonKind.TRENDING)
     matches = [Match(work_id=work.id, score=1 / place, strength=0.0, reason=reason) for place, work in enumerate(ranked, 1)]
-    chosen = []
+    chosen: list[Match] = []
     for match in matches:  # beyond the cap only near-duplicates of what is shown are of interest, and those rank beside it
         if len(chosen) == max_items:
             break

@@ -119,7 +119,7 @@ def _read(path: Path) -> str:
 
 
 def _included(name: str, path: Path, found: Mapping[str, Path]) -> str:
-    """A part shared by several MJML templates, on one line, so that lines are still those of the file. MJML's own include reads any file."""
+    """A part shared by MJML templates, on one line, so that lines are still those of the file. MJML's own include reads any file."""
     if name not in found:
         raise TemplateError(f"{path}:1: <mj-include>: there is no template {name}")
     return " ".join(_read(found[name]).split("\n"))
@@ -203,7 +203,7 @@ class _Elements(HTMLParser):
         self.found += [(f"<{name}> is never closed", line) for name, line in self.open]
         yield from self.found
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, _: list[tuple[str, str | None]]) -> None:
         if tag.startswith("mj"):
             line = self.getpos()[0]
             if tag not in self.known:

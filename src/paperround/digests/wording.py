@@ -94,7 +94,8 @@ def text_direction(language: str) -> str:
 @lru_cache(maxsize=4096)
 def long_date(day: date, language: str) -> str:
     """Friday 20 November 2026."""
-    return str(format_date(day, "full", locale(language)))
+    found = locale(language)
+    return str(format_date(day, "EEEE d MMMM y" if str(found) == "en_GB" else "full", found))
 
 
 @lru_cache(maxsize=4096)

@@ -50,15 +50,15 @@ def parts(message: Message) -> Iterator[Message]:
 
 def header(message: Message, name: str) -> str:
     """The first such header, decoded, on one line; "" where there is none."""
-    return _decoded(message.get(name))
+    return next(iter(headers(message, name)), "")
 
 
 def headers(message: Message, name: str) -> list[str]:
-    return [_decoded(value) for value in message.get_all(name) or ()]
+    return [_decoded(str(value)) for each, value in message.raw_items() if each.lower() == name.lower()]
 
 
-def _decoded(value: object) -> str:
-    text = str(value)[:20_000] if value is not None else ""
+def _decoded(raw: str) -> str:
+    text = raw[:20_000].encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # RFC 6532: headers may be UTF-8 as they stand
     with suppress(ValueError, LookupError, AttributeError, TypeError):  # an unknown charset, broken base64
         text = str(make_header(decode_header(text)))
     return " ".join(text.encode("utf-8", "replace").decode().split())

@@ -84,7 +84,7 @@ class _LmtpSession(LMTP):
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002
-        trace = f"Return-Path: <{envelope.mail_from or ''}>\r\n".encode("utf-8", "replace")
+        trace = f"Return-Path: <{(envelope.mail_from or '').strip('<>')}>\r\n".encode("utf-8", "replace")
         try:
             await self._deliver(trace + envelope.content, envelope.rcpt_tos[0])
         except Exception as error:  # whatever it is, the mail must not be lost

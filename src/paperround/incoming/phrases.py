@@ -18,7 +18,8 @@ more: {numbers} (gefällt|gefiel) mir
 more: [gib mir|zeig mir] [bitte] mehr [wie|von|zu|davon] {numbers}
 more: [donnez-moi|donne-moi] (plus|davantage) [comme|de|du] {numbers}
 more: j'aime [bien] {numbers}
-more: [+|+1] {numbers} [+|+1]
+more: (+|+1) {numbers}
+more: {numbers} (+|+1)
 less: [give me|show me|send me] (less|fewer) [like|of|about] [this|these] {numbers}
 less: [i] (dislike|disliked|hate|don't like|did not like|didn't like) [this|that] {numbers}
 less: {numbers} [was|is|are|were] (bad|boring|useless|not interesting|schlecht|langweilig|uninteressant|nul|inintéressant)
@@ -45,9 +46,9 @@ pause: je suis (absent|absente|en vacances|en congé|en congés) [{until}]
 resume: (resume|unpause|restart|start again|continue|i'm back|i am back) [my mails|my paper|my subscription|sending|the mails|delivery]
 resume: (fortsetzen|weiter|weitermachen|weiterschicken|ich bin zurück|ich bin wieder da|bin wieder da|pause beenden|pause aufheben)
 resume: (reprendre|reprends|reprenez|je suis de retour|je suis revenu|je suis revenue|fin de la pause) [l'envoi|les mails|mon abonnement]
-schedule: [send|mail|deliver|make|switch|change|set] [me|it|this|them|my mails|my paper|my digest] [to|only|just] \
+schedule: [send|mail|deliver|make|switch|change|set] [me] [it|this|them|my mails|my paper|my digest] [to|only|just] \
 (daily|weekly|weekdays|workdays|monthly) [{when}]
-schedule: [send|mail|deliver] [me|it|this|them|only|my mails] (every|each|once a|once per|once every|on weekdays|on workdays|only on) \
+schedule: [send|mail|deliver] [me] [it|this|them|only|my mails] (every|each|once a|once per|once every|on weekdays|on workdays|only on) \
 {when}
 schedule: (täglich|wöchentlich|werktags|werktäglich|monatlich) [{when}]
 schedule: [nur|bitte nur|schick mir|schickt mir] [das|die mails|es] (jeden|jede|einmal am|einmal pro|einmal die|einmal im|an werktagen) \

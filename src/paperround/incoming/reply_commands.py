@@ -73,11 +73,8 @@ def _text(message: mail_parts.Message) -> str:
     return ""
 
 
-_ATTRIBUTION = re.compile(
-    r"^(on\b.{4,200}\bwrote|am\b.{4,200}\bschrieb\b.{0,120}|le\b.{4,200}\ba écrit"
-    r"|.{4,120}<[^<>@\s]+@[^<>\s]+>.{0,40}(wrote|schrieb|a écrit))\s*:$",
-    re.I | re.S,
-)
+_ATTRIBUTION = re.compile(r"^(on\b.{4,200}\bwrote|am\b.{4,200}\bschrieb\b.{0,120}|le\b.{4,200}\ba écrit)\s*:$", re.I | re.S)
+_ATTRIBUTION_LINE = re.compile(r"^.{4,120}<[^<>@\s]+@[^<>\s]+>.{0,40}(wrote|schrieb|a écrit)\s*:$", re.I)
 _HISTORY = re.compile(
     r"^(-{2,} ?(original message|forwarded message|ursprüngliche nachricht|weitergeleitete nachricht|message d'origine|message transféré)\b"
     r"|_{10,}$|(from|von|de) ?: .+@|begin forwarded message)",
@@ -92,20 +89,25 @@ _SIGNATURE = re.compile(
 def own_words(text: str) -> str:
     """What the writer of a reply wrote: no quoted lines, nothing after a mail client's history or signature mark."""
     kept: list[str] = []
-    lines = text.replace("\xa0", " ").splitlines()[:2000]
-    for at, line in enumerate(lines):
-        bare = line.strip()
-        if bare.startswith((">", "|>")):
-            continue
-        if _SIGNATURE.match(bare) or _HISTORY.match(bare):
-            break
-        if any(_ATTRIBUTION.match(" ".join(each.strip() for each in lines[at : at + span])) for span in (1, 2, 3)):
-            following = next((each.strip() for each in lines[at + 1 :] if each.strip() and not each.rstrip().endswith(":")), "")
-            if not following.startswith(">"):
+    lines = [line.strip() for line in text.replace("\xa0", " ").splitlines()[:2000]]
+    at = 0
+    while at < len(lines) and not _SIGNATURE.match(lines[at]) and not _HISTORY.match(lines[at]):
+        if span := _attribution(lines, at):
+            at += span
+            if not next((line for line in lines[at:] if line), "").startswith(">"):
                 break  # history without marks: nothing below can be told from it
             continue
-        kept.append(line.rstrip())
+        if not lines[at].startswith((">", "|>")):
+            kept.append(lines[at])
+        at += 1
     return "\n".join(kept).strip()
+
+
+def _attribution(lines: list[str], at: int) -> int:
+    """How many lines a "On …, … wrote:" takes that begins here; clients wrap it. 0 = none begins here."""
+    if _ATTRIBUTION_LINE.match(lines[at]):
+        return 1
+    return next((span for span in (1, 2, 3) if _ATTRIBUTION.match(" ".join(lines[at : at + span]))), 0)
 
 
 # ---------------------------------------------------------------- asking
@@ -180,7 +182,7 @@ def _split(line: str) -> tuple[str, ...]:
 def _clauses(line: str) -> Iterator[str]:
     """The parts of a line that may each be a wish: sentences, and commas only where a new verb follows."""
     for sentence in re.split(r"[;!?]+|\.(?= |$)(?<!\d\.)(?<!no\.)(?<!nr\.)", _POLITE.sub(" ", line)):
-        for clause in re.split(r",? (?:and|und|et|then|but|aber|mais) (?=\D)|, ?(?=\D)", sentence):
+        for clause in re.split(r",? (?:and|und|et|then|but|aber|mais) (?=\D)|, ?(?=[^\d ])", sentence):
             if bare := " ".join(clause.split()).strip(" ,.:-\"'"):
                 yield bare
 

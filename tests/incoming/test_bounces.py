@@ -140,6 +140,22 @@ def test_a_persons_mail_that_quotes_a_bounce_is_nothing() -> None:
     assert [event.kind for event in classify(raw)] == ["none"]
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Re: Delivery problems of drones, and 4 more",
+        "Re: User unknown: open-set recognition",
+        "Complaint: too many papers",
+        "bounce",
+        "Undelivered",
+    ],
+)
+def test_a_readers_own_mail_is_no_bounce_whatever_its_subject(subject: str) -> None:
+    text = "stop\n\nOn Monday, Paperround <news@lists.example> wrote:\n> user unknown\n> more at https://x.example\n"
+    raw = f"Return-Path: <ada@example.org>\nFrom: Ada <ada@example.org>\nTo: list@lists.example\nSubject: {subject}\n\n{text}".encode()
+    assert [event.kind for event in classify(raw)] == ["none"]
+
+
 def test_a_notification_as_json_is_read() -> None:
     text = '{"notificationType":"Bounce","bounce":{"bouncedRecipients":[{"emailAddress":"ada@example.org","status":"5.1.1"}]}}'
     assert brief(prose(text, sender="no-reply@cloud.example", subject="Notification")) == [("ada@example.org", "dead", "5.1.1")]

@@ -120,7 +120,8 @@ _FEEDBACK = {"opt-out": "unsubscribe", "opt-out-list": "unsubscribe", "not-spam"
 
 def _complaint(message: Message) -> list[BounceEvent]:
     report = next((part for part in mail_parts.parts(message) if part.get_content_type() == "message/feedback-report"), None)
-    if report is None and not re.match(r"(complaint|abuse (report|complaint))\b", mail_parts.header(message, "Subject"), re.I):
+    titled = re.match(r"(complaint|abuse (report|complaint))\b", mail_parts.header(message, "Subject"), re.I)
+    if report is None and not (titled and _has_returned_mail(message)):
         return []
     text = _inside(report) if report is not None else ""
     named = re.findall(r"^(?:original-rcpt-to|removal-recipient|original-recipient):(.*)$", text, re.I | re.M)
@@ -222,8 +223,9 @@ def _told(message: Message) -> list[BounceEvent]:
     """A bounce in prose: whom its notice names, judged by the words that stand with each."""
     sender, subject = mail_parts.header(message, "From"), mail_parts.header(message, "Subject")
     notice = _notice(message)
-    by_mailer = message.get("X-Failed-Recipients") or _DAEMON.search(sender) or mail_parts.null_sender(message) or _RETURNED.search(subject)
-    if not by_mailer and not (_has_returned_mail(message) and _RETURNED.search(notice)):
+    by_mailer = message.get("X-Failed-Recipients") or _DAEMON.search(sender) or mail_parts.null_sender(message)
+    announced = _RETURNED.search(subject) and not subject.lower().startswith(("re:", "aw:", "tr:", "fwd:", "fw:"))  # a reader's own words
+    if not by_mailer and not ((announced or _has_returned_mail(message)) and _RETURNED.search(notice)):
         return []
     delayed = re.search(
         r"\bdelayed\b|will (be retried|continue|keep|try)|still (being )?(try|queue)|no action is required", f"{subject}\n{notice}", re.I

@@ -1,0 +1,364 @@
+"""Subscriber actions: sign up, confirm, vote, change, pause, leave, forget. The one way for page, mail and command line."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from paperround.digests import due_dates
+from paperround.errors import AlreadyExistsError, ConsentError, NotFoundError, PaperroundError, TokenError
+from paperround.models import Channel, ConsentEvent, ConsentState, MailKind, Profile, Subscriber, SubscriberId, Vote, WorkId
+from paperround.pipeline.interfaces import Clock, Storage
+from paperround.records import Layer, NewDelivery
+from paperround.subscribers import consent, profile_layers, signed_links
+from paperround.subscribers.consent import EventKind
+from paperround.subscribers.profile_layers import FILE, READER
+from paperround.subscribers.profile_values import check_values
+from paperround.subscribers.signed_links import KeyRing, Purpose
+
+OWNER_LINK_LASTS = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRules:
+    """What the actions need of the configuration."""
+
+    base_url: str
+    message_domain: str  # right side of Message-IDs
+    consent_text: str  # what a reader agrees to, as it is shown at sign-up
+    reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
+    language: str = "en"  # of the confirmation mail
+    profile: Profile = field(default_factory=Profile)  # what holds in the keys that nobody names
+    confirm_once_in: timedelta = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
+    pending_kept: timedelta = timedelta(days=7)
+
+
+class ProfileFileLike(Protocol):
+    """A profile file as it was read: who it is about and the keys it names."""
+
+    @property
+    def email(self) -> str | None: ...
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+    @property
+    def who(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """What a sync of profile files came to."""
+
+    added: int
+    changed: int
+    unchanged: int
+    refused: tuple[tuple[str, str], ...]  # who, and why
+
+
+class SubscriberActions:
+    """Whatever a person can do about their subscription. Each action records its event or layer; the rules are in the pure rooms."""
+
+    def __init__(self, *, storage: Storage, clock: Clock, keys: KeyRing, rules: ActionRules) -> None:
+        self.storage, self.clock, self.keys, self.rules = storage, clock, keys, rules
+        self._signing_up = asyncio.Lock()  # two sign-ups of one mailbox at the same time must not both mail it
+
+    # ------------------------------------------------------------ who holds a link
+
+    async def holder(self, purpose: Purpose, token: str) -> tuple[Subscriber, tuple[int, ...]]:
+        """The subscriber whom a signed link is about, and its numbers. Raises TokenError: unknown, or gone."""
+        public_id, epoch, numbers = signed_links.read_numbered_token(self.keys, purpose, token)
+        if purpose is Purpose.OWNER:
+            signed_links.read_owner_token(self.keys, token, self.clock.now())
+        subscriber = await self.storage.by_public_id(public_id)
+        if subscriber is None or (subscriber.state is ConsentState.FORGOTTEN and purpose is not Purpose.UNSUBSCRIBE):
+            raise TokenError
+        if purpose is not Purpose.UNSUBSCRIBE:
+            signed_links.check_epoch(epoch, subscriber.feed_epoch if purpose is Purpose.FEED else subscriber.link_epoch)
+        return subscriber, numbers
+
+    # ------------------------------------------------------------ coming
+
+    def checked(self, values: Mapping[str, object], place: str) -> dict[str, object]:
+        """Profile values, tidied. Raises ProfileError that names the key."""
+        now = self.clock.now()
+        return check_values(values, place, lambda schedule: due_dates.next_due(schedule, "UTC", now))
+
+    async def sign_up(self, email: str, values: Mapping[str, object], *, way: str, address_prefix: str | None = None) -> None:
+        """Someone asks for an address to be subscribed. Whatever is known of it, the caller learns nothing: answer before awaiting this.
+
+        New and former addresses become pending and get one confirmation mail a day, however the mailbox is spelt; suppressed ones get
+        none. What an unconfirmed sign-up wants replaces what the one before it wanted. Raises ProfileError or ValueError."""
+        address = signed_links.normalise_email(email)
+        wanted = self.checked(values, "sign-up")
+        async with self._signing_up:
+            known = await self._find(address)
+            state = consent.apply(known.state if known else None, EventKind.ASKED)
+            if state is not ConsentState.PENDING or await self.suppressed(address):
+                return
+            if await self._mailed_lately(address):
+                if known is not None and known.state is ConsentState.PENDING:
+                    await self._layer(known, READER, wanted)
+                return
+            event = self._event(EventKind.ASKED, state, way, address_prefix)
+            if known is None:
+                known = await self._add(address, wanted, event, layer=READER)
+            else:
+                await self._layer(known, READER, wanted)
+                await self.storage.record_consent(known.id, event, next_due_at=None)
+            await self._ask_for_confirmation(known, address)
+
+    async def sign_up_for_feed(self, values: Mapping[str, object], *, way: str, address_prefix: str | None = None) -> Subscriber:
+        """A reader without a mail address: active at once, since nobody can be mailed by it."""
+        wanted = {**self.checked(values, "sign-up"), "channels": [Channel.FEED.value]}
+        subscriber = await self._add(None, wanted, self._event(EventKind.ASKED, ConsentState.PENDING, way, address_prefix), layer=READER)
+        return await self.confirm(subscriber, way=way, address_prefix=address_prefix)
+
+    async def add(self, email: str, values: Mapping[str, object], *, active: bool, way: str = "cli") -> Subscriber:
+        """An administrator adds an address; `active` vouches for a consent given elsewhere, else they are asked by mail first.
+
+        Raises AlreadyExistsError, ConsentError (suppressed, or left and not vouched for), ProfileError, ValueError."""
+        address = signed_links.normalise_email(email)
+        wanted = self.checked(values, address)
+        kind = EventKind.IMPORTED if way == "import" else EventKind.ADMIN
+        known = await self._find(address)
+        state = consent.apply(known.state if known else None, kind, evidence=active)
+        if known is not None and known.state is state:
+            raise AlreadyExistsError(f"{address} is {known.state} already")
+        if reason := await self.suppressed(address):
+            raise ConsentError(f"{address} is suppressed ({reason}); `suppressions remove` comes first")
+        event = self._event(kind, state, way)
+        if known is None:
+            known = await self._add(address, wanted, event, layer=FILE)
+        else:
+            due = await self._next_due(known, known.profile, state)
+            await self.storage.record_consent(known.id, event, next_due_at=due)
+            await self._layer(await self.storage.subscriber(known.id), FILE, wanted)
+        if state is ConsentState.PENDING and not await self._mailed_lately(address):
+            await self._ask_for_confirmation(known, address)
+        return await self.storage.subscriber(known.id)
+
+    async def confirm(self, subscriber: Subscriber, *, way: str, address_prefix: str | None = None) -> Subscriber:
+        """The owner of the address says yes; saying it again changes nothing. Raises ConsentError where the question has ended."""
+        state = consent.apply(subscriber.state, EventKind.CONFIRMED)
+        if subscriber.state is state:
+            return subscriber
+        due = await self._next_due(subscriber, subscriber.profile, state)
+        event = self._event(EventKind.CONFIRMED, state, way, address_prefix)
+        await self.storage.record_consent(subscriber.id, event, next_due_at=due)
+        return await self.storage.subscriber(subscriber.id)
+
+    # ------------------------------------------------------------ steering
+
+    async def vote(self, subscriber: Subscriber, work_id: WorkId, value: int, *, way: str) -> None:
+        """+1 more like it, -1 less, 0 takes a vote back. Counts from the next issue on."""
+        title = ""
+        if value:
+            works = await self.storage.works([work_id])
+            if work_id not in works:
+                raise NotFoundError(f"there is no work {work_id}")
+            title = works[work_id].title
+        vote = Vote(work_id=work_id, value=max(-1, min(1, value)), at=self.clock.now(), way=way, title=title)
+        await self.storage.save_vote(subscriber.id, vote)
+
+    async def change_profile(self, subscriber: Subscriber, changes: Mapping[str, object], *, way: str) -> Subscriber:
+        """Set keys of a profile. `way` reader: their own layer; cli or file: the administrator's. Per key the later change wins.
+
+        Raises ProfileError."""
+        wanted = self.checked(changes, subscriber.email or subscriber.public_id)
+        await self._layer(subscriber, READER if way == READER else FILE, wanted)
+        return await self.storage.subscriber(subscriber.id)
+
+    async def pause(self, subscriber: Subscriber, until: datetime | None = None, *, way: str) -> Subscriber:
+        """Send nothing until a moment, or until resumed. Raises ConsentError."""
+        state = consent.apply(subscriber.state, EventKind.PAUSED)
+        event = self._event(EventKind.PAUSED, state, way)
+        await self.storage.record_consent(subscriber.id, event, next_due_at=None, paused_until=until)
+        return await self.storage.subscriber(subscriber.id)
+
+    async def resume(self, subscriber: Subscriber, *, way: str) -> Subscriber:
+        """End a pause. Raises ConsentError."""
+        state = consent.apply(subscriber.state, EventKind.RESUMED)
+        if subscriber.state is not ConsentState.PAUSED:
+            return subscriber
+        due = await self._next_due(subscriber, subscriber.profile, state)
+        event = self._event(EventKind.RESUMED, state, way)
+        await self.storage.record_consent(subscriber.id, event, next_due_at=due, resumed_at=self.clock.now())
+        return await self.storage.subscriber(subscriber.id)
+
+    async def end_pauses(self, now: datetime) -> int:
+        """Resume everyone whose pause has ended by `now`."""
+        ended = await self.storage.paused_until(now)
+        for subscriber in ended:
+            await self.resume(subscriber, way="date")
+        return len(ended)
+
+    # ------------------------------------------------------------ leaving
+
+    async def unsubscribe(self, subscriber: Subscriber, *, way: str, revoke_feed: bool = False, note: str | None = None) -> None:
+        """Leave. Nothing is sent from now on, queued issues included; the feed keeps its address unless it is revoked. Idempotent."""
+        state = consent.apply(subscriber.state, EventKind.UNSUBSCRIBED)
+        if subscriber.state is not state:
+            event = self._event(EventKind.UNSUBSCRIBED, state, way, note=note)
+            await self.storage.record_consent(subscriber.id, event, next_due_at=None, raise_feed_epoch=revoke_feed)
+        elif revoke_feed and state is not ConsentState.FORGOTTEN:
+            await self.rotate_feed(subscriber)
+
+    async def forget(self, subscriber: Subscriber, *, way: str) -> None:
+        """Erase everything about a person; a keyed hash of the address and dates remain, so that no load brings them back."""
+        state = consent.apply(subscriber.state, EventKind.FORGOTTEN)
+        hashed = signed_links.address_hash(self.keys, subscriber.email or subscriber.public_id)
+        await self.storage.forget(subscriber.id, address_hash=hashed, event=self._event(EventKind.FORGOTTEN, state, way))
+
+    async def rotate_feed(self, subscriber: Subscriber) -> Subscriber:
+        """Give the feed a new address; the old one answers that it is gone."""
+        await self.storage.raise_epochs(subscriber.id, feed=True)
+        return await self.storage.subscriber(subscriber.id)
+
+    def feed_addresses(self, subscriber: Subscriber) -> tuple[str, ...]:
+        """RSS, Atom and JSON Feed of one reader."""
+        links = signed_links.reader_links(self.keys, self.rules.base_url, subscriber)
+        return tuple(url for url in (links.feed_rss, links.feed_atom, links.feed_json) if url)
+
+    async def suppress(self, address: str, *, reason: str, evidence: str) -> None:
+        await self.storage.suppress(address, reason=reason, evidence=evidence[:500], now=self.clock.now())
+
+    async def suppressed(self, address: str) -> str | None:
+        """Why an address is never mailed; None when it may be."""
+        return await self.storage.suppression([address, *signed_links.address_hashes(self.keys, address)])
+
+    # ------------------------------------------------------------ files
+
+    async def sync_files(self, files: Sequence[ProfileFileLike], *, adopt: bool = False) -> Synced:
+        """Bring profile files into force (design, decision 7). `adopt` drops the readers' own edits. One refused never stops the others."""
+        counts = {"added": 0, "changed": 0, "unchanged": 0}
+        refused = []
+        for file in files:
+            try:
+                counts[await self._sync(file, adopt=adopt)] += 1
+            except PaperroundError as error:
+                refused.append((file.who, str(error)))
+        return Synced(**counts, refused=tuple(refused))
+
+    async def _sync(self, file: ProfileFileLike, *, adopt: bool) -> str:
+        known = await self._find(file.email or file.id or "")
+        state = consent.apply(known.state if known else None, EventKind.FILE)
+        if known is None:
+            if file.email and (reason := await self.suppressed(file.email)):
+                raise ConsentError(f"the address is suppressed: {reason}")
+            await self._add(file.email, file.values, self._event(EventKind.FILE, state, "file"), layer=FILE, file_id=file.id)
+            return "added"
+        if adopt:
+            await self.storage.drop_layer(known.id, READER)
+        before = await self.storage.layers(known.id)
+        new = profile_layers.file_changes(before, file.values, self.clock.now())
+        changed = await self._put(known, before, new) if new or adopt else False
+        return "changed" if changed else "unchanged"
+
+    # ------------------------------------------------------------ parts of it
+
+    async def _find(self, email_or_id: str) -> Subscriber | None:
+        try:
+            return await self.storage.find_subscriber(email_or_id)
+        except NotFoundError:
+            return None
+
+    def _event(self, kind: EventKind, state: ConsentState, way: str, prefix: str | None = None, note: str | None = None) -> ConsentEvent:
+        shown = kind in (EventKind.ASKED, EventKind.CONFIRMED)
+        return ConsentEvent(
+            at=self.clock.now(),
+            kind=kind,
+            state=state,
+            way=way,
+            consent_text_hash=consent.consent_text_hash(self.rules.consent_text) if shown else None,
+            address_prefix=prefix,
+            note=note,
+        )
+
+    async def _add(
+        self, email: str | None, values: Mapping[str, Any], event: ConsentEvent, *, layer: str, file_id: str | None = None
+    ) -> Subscriber:
+        layers = profile_layers.changes(layer, (), values, event.at)
+        profile = profile_layers.merge(layers, self.rules.profile)
+        active = event.state is ConsentState.ACTIVE
+        due = due_dates.next_due(profile.schedule, profile.timezone, event.at) if active else None
+        subscriber = await self.storage.add_subscriber(
+            email=email, public_id=secrets.token_hex(16), profile=profile, event=event, next_due_at=due, file_id=file_id
+        )
+        await self.storage.save_layers(subscriber.id, layers)
+        return subscriber
+
+    async def _layer(self, subscriber: Subscriber, layer: str, values: Mapping[str, Any]) -> None:
+        """Write what one layer says anew, and the profile and due time that follow."""
+        before = await self.storage.layers(subscriber.id)
+        new = profile_layers.changes(layer, before, values, self.clock.now())
+        # A value said again counts as said now where the other layer had the last word.
+        said = profile_layers.profile_to_values(profile_layers.merge([*_without(before, new), *new], self.rules.profile))
+        again = [
+            Layer(layer=layer, key=key, value=value, changed_at=self.clock.now()) for key, value in values.items() if said[key] != value
+        ]
+        await self._put(subscriber, before, [*new, *again])
+
+    async def _put(self, subscriber: Subscriber, before: Sequence[Layer], new: Sequence[Layer]) -> bool:
+        """Store layers and the profile in force; whether that is another one than before."""
+        if new:
+            await self.storage.save_layers(subscriber.id, new)
+        profile = profile_layers.merge([*_without(before, new), *new], self.rules.profile)
+        if profile == subscriber.profile:
+            return False
+        due = await self._next_due(subscriber, profile, subscriber.state)
+        await self.storage.save_profile(subscriber.id, profile, next_due_at=due)
+        return True
+
+    async def _next_due(self, subscriber: Subscriber, profile: Profile, state: ConsentState) -> datetime | None:
+        """After an edit: the first due instant after now and after the date of the latest issue (design, decision 3)."""
+        if state is not ConsentState.ACTIVE:
+            return None
+        now = self.clock.now()
+        if latest := await self.storage.digests_of(subscriber.id, limit=1):
+            return due_dates.next_after_issue(profile.schedule, profile.timezone, latest[0].due_at, now)
+        return due_dates.next_due(profile.schedule, profile.timezone, now)
+
+    # ------------------------------------------------------------ short mails
+
+    async def _mailed_lately(self, address: str) -> bool:
+        latest = await self.storage.last_mail_to(address, MailKind.CONFIRMATION)
+        return latest is not None and self.clock.now() - latest < self.rules.confirm_once_in
+
+    async def _ask_for_confirmation(self, subscriber: Subscriber, address: str) -> None:
+        """Nothing that a visitor typed stands in this mail: whoever gets it may never have heard of us."""
+        values: dict[str, Any] = {
+            "language": self.rules.language,
+            "consent_text": self.rules.consent_text,
+            "confirm_reply": self.rules.reply_domain is not None,
+            "confirm_url": signed_links.confirm_link(self.keys, self.rules.base_url, subscriber.public_id, subscriber.link_epoch),
+        }
+        if self.rules.reply_domain:
+            values["reply_to"] = signed_links.confirm_address(self.keys, subscriber.public_id, self.rules.reply_domain)
+        await self._queue(MailKind.CONFIRMATION, subscriber.id, address, values)
+
+    async def answer(self, subscriber: Subscriber, values: Mapping[str, Any]) -> None:
+        """Queue a short mail to the address we know, whoever asked. `values`: see the template of answers."""
+        if subscriber.email and subscriber.suppressed is None:
+            await self._queue(MailKind.ANSWER, subscriber.id, subscriber.email, {"language": subscriber.profile.language, **values})
+
+    async def mail_owner_link(self, subscriber: Subscriber) -> None:
+        """Mail the owner a link, good for an hour, to what a link in an issue is not worth."""
+        ends = self.clock.now() + OWNER_LINK_LASTS
+        url = signed_links.owner_link(self.keys, self.rules.base_url, subscriber.public_id, subscriber.link_epoch, ends)
+        lines = ["You asked for the page where your whole profile can be read and changed. The link works for one hour."]
+        await self.answer(subscriber, {"subject": "The link to your own page", "lines": lines, "links": [("Open my page", url)]})
+
+    async def _queue(self, kind: MailKind, subscriber_id: SubscriberId | None, recipient: str, values: Mapping[str, Any]) -> None:
+        message_id = f"{secrets.token_hex(16)}@{self.rules.message_domain}"  # unguessable: a reply to it proves that it arrived
+        await self.storage.queue(
+            NewDelivery(kind=kind, subscriber_id=subscriber_id, recipient=recipient, message_id=message_id, values=values),
+            now=self.clock.now(),
+        )
+
+
+def _without(layers: Sequence[Layer], replaced: Sequence[Layer]) -> list[Layer]:
+    keys = {(each.layer, each.key) for each in replaced}
+    return [each for each in layers if (each.layer, each.key) not in keys]

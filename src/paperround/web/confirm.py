@@ -1,0 +1,49 @@
+"""Confirm: /c/TOKEN, where the button of a confirmation mail leads. Opening it changes nothing, pressing the one on it does."""
+
+from contextlib import suppress
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from paperround.errors import ConsentError
+from paperround.models import ConsentState, Subscriber
+from paperround.subscribers.signed_links import Purpose
+from paperround.web.guards import network_of
+from paperround.web.services import message, page, services_of
+from paperround.web.wording import moment
+
+
+async def show(request: Request) -> Response:
+    services = services_of(request)
+    subscriber, _ = await services.actions.holder(Purpose.CONFIRM, request.path_params["token"])
+    if subscriber.state is ConsentState.PENDING:
+        return page(
+            request,
+            "confirm",
+            title="Yes, send me my paper",
+            action=request.url.path,
+            consent_text=services.consent_text,
+            profile=subscriber.profile,
+        )
+    return settled(request, subscriber)
+
+
+async def confirm(request: Request) -> Response:
+    services = services_of(request)
+    subscriber, _ = await services.actions.holder(Purpose.CONFIRM, request.path_params["token"])
+    with suppress(ConsentError):  # said by `settled`
+        subscriber = await services.actions.confirm(subscriber, way="page", address_prefix=network_of(request))
+    return settled(request, subscriber)
+
+
+def settled(request: Request, subscriber: Subscriber) -> Response:
+    """How things stand, in two sentences."""
+    if subscriber.state is ConsentState.UNSUBSCRIBED:
+        root = services_of(request).root
+        return message(
+            request, "This subscription has ended", "Sign up again, and a new mail asks you once more.", link=(f"{root}/", "Sign up")
+        )
+    if subscriber.state is ConsentState.PAUSED:
+        return message(request, "You are subscribed", "Your paper is paused; a link in every issue resumes it.")
+    when = moment(subscriber.next_due_at, subscriber.profile.timezone)
+    return message(request, "You are subscribed", f"Your first issue comes {when}." if when else "No issue is scheduled yet.")

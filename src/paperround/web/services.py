@@ -1,0 +1,92 @@
+"""Web services: what the pages need of the rest, as one value; and how a page is made of a template."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from paperround.digests.mail_content import IssueView
+from paperround.models import ListIdentity
+from paperround.pipeline.interfaces import Clock, Storage
+from paperround.pipeline.search import Hit
+from paperround.pipeline.subscriber_actions import SubscriberActions
+from paperround.web.guards import Guards
+from paperround.web.personal_feeds import FeedMemory
+
+Search = Callable[[str, datetime], Awaitable[Sequence[Hit]]]  # words, first seen after → the nearest works, best first
+
+
+class PageTemplates(Protocol):
+    def get(self, name: str) -> jinja2.Template: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebServices:
+    """Everything the pages use. `search` None: this installation searches nothing on its pages."""
+
+    storage: Storage
+    actions: SubscriberActions
+    templates: PageTemplates
+    identity: ListIdentity
+    clock: Clock
+    base_url: str
+    consent_text: str
+    retention: dict[str, str] = field(default_factory=dict)  # what is kept how long, in words, for the privacy page
+    default_zone: str = "UTC"
+    search: Search | None = None
+    guards: Guards = field(default_factory=Guards)
+    feeds: FeedMemory = field(default_factory=FeedMemory)
+    kept: dict[int, tuple[datetime, IssueView]] = field(default_factory=dict)  # the public lists, by days
+
+    @cached_property
+    def root(self) -> str:
+        """The path under which the pages lie: "" or "/paper"."""
+        return urlsplit(self.base_url).path.rstrip("/")
+
+    @cached_property
+    def stylesheet(self) -> tuple[str, bytes]:
+        """The one style sheet: its address, which changes with its content, and its bytes."""
+        colours = {"colour": self.identity.colour, "colour_dark": self.identity.colour_dark}
+        body = self.templates.get("web/paper.css.j2").render(colours).encode()
+        return f"{self.root}/paper-{hashlib.sha256(body).hexdigest()[:16]}.css", body
+
+    @cached_property
+    def site(self) -> dict[str, Any]:
+        return {
+            "name": self.identity.name,
+            "root": self.root,
+            "stylesheet": self.stylesheet[0],
+            "postal_address": self.identity.postal_address,
+            "privacy_url": self.identity.privacy_url,
+            "list_address": self.identity.address,
+        }
+
+
+def services_of(request: Request) -> WebServices:
+    services = request.app.state.services
+    assert isinstance(services, WebServices)
+    return services
+
+
+def page(request: Request, name: str, *, status: int = 200, title: str, **values: Any) -> HTMLResponse:
+    """A page of a template in web/. Headers that every answer carries are added on the way out."""
+    return render(services_of(request), name, status=status, title=title, **values)
+
+
+def render(services: WebServices, name: str, *, status: int = 200, title: str, **values: Any) -> HTMLResponse:
+    text = services.templates.get(f"web/{name}.html.j2").render(
+        site=services.site, language=services.identity.language, title=title, **values
+    )
+    return HTMLResponse(text, status)
+
+
+def message(request: Request, title: str, *lines: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page of a few sentences, with at most one button: `action` (where it posts to), `button` (its words), `fields` (hidden)."""
+    return page(request, "message", status=status, title=title, lines=lines, **{"action": None, "button": "", "fields": {}, **values})

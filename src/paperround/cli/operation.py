@@ -1,0 +1,215 @@
+"""`paperround init|status|db|config|templates|suppressions|bounces`: running it for years."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paperround.cli.output import print_json, say, table, warn
+from paperround.cli.session import DryRun, Failed, JsonFlag, settings, with_parts
+
+if TYPE_CHECKING:
+    from paperround.wiring import Parts
+
+database = typer.Typer(help="The database.", no_args_is_help=True)
+templates = typer.Typer(help="The templates of mails, feeds and pages.", no_args_is_help=True)
+suppressions = typer.Typer(help="Addresses that are never mailed, whatever their consent.", no_args_is_help=True)
+configuration = typer.Typer(help="The configuration.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    for command in (init, status, bounces):
+        app.command()(command)
+    for name, group in (("db", database), ("templates", templates), ("suppressions", suppressions), ("config", configuration)):
+        app.add_typer(group, name=name)
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> None:
+    """Write paperround.toml, a key, an example profile and the data directory; what is there is kept."""
+    from paperround.config import example_config, write_new_key
+    from paperround.subscribers.profile_files import EXAMPLE_PROFILE
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in (
+        ("paperround.toml", lambda path: path.write_text(example_config(), encoding="utf-8")),
+        ("paperround.key", write_new_key),
+        ("subscribers/example.toml.sample", lambda path: path.write_text(EXAMPLE_PROFILE, encoding="utf-8")),
+    ):
+        path = folder / name
+        if path.exists():
+            say(f"kept {path}")
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+        say(f"wrote {path}")
+    say(f"Next: paperround --config {folder / 'paperround.toml'} sources add URL_OR_PATH")
+
+
+def status(context: typer.Context, json_: JsonFlag = False) -> None:
+    """What is there, what is due, what failed."""
+
+    async def work(parts: "Parts") -> dict[str, Any]:
+        from paperround.pipeline.status import status as stand
+
+        return await stand(parts.storage, parts.embedder.model, now=parts.clock.now())
+
+    found = with_parts(context, work)
+    if json_:
+        print_json(found)
+        return
+    for key, value in found.items():
+        if isinstance(value, dict):
+            say(f"{key + ':':16}{', '.join(f'{count} {name}' for name, count in value.items()) or 'none'}")
+        elif isinstance(value, list):
+            for line in value:
+                warn(f"{key}: {line}")
+        else:
+            say(f"{key + ':':16}{value if value is not None else '–'}")
+
+
+def bounces(context: typer.Context, files: Annotated[list[Path], typer.Argument(metavar="FILE…")], json_: JsonFlag = False) -> None:
+    """Read bounce, complaint and auto-reply mails from files and act on them."""
+    done, failed = [], []
+
+    async def work(parts: "Parts") -> None:
+        for file in files:
+            try:
+                done.append({"file": str(file), "did": await parts.inbox.receive(file.read_bytes(), trusted=True)})
+            except OSError as error:
+                failed.append(f"{file}: {error.strerror}")
+
+    with_parts(context, work)
+    if json_:
+        print_json(done)
+    else:
+        for each in done:
+            say(f"{each['file']}: {each['did']}")
+    for line in failed:
+        warn(line)
+    if failed:
+        raise Failed
+
+
+# ---------------------------------------------------------------- db
+
+
+@database.command("upgrade")
+def upgrade(context: typer.Context) -> None:
+    """Bring the database to this version's schema."""
+
+    async def work(parts: "Parts") -> list[str]:
+        return await parts.storage.check()
+
+    faults = with_parts(context, work, upgrade=True)
+    say(f"{settings(context).shown_database} is up to date")
+    for fault in faults:
+        warn(fault)
+
+
+@database.command("check")
+def check(context: typer.Context, json_: JsonFlag = False) -> None:
+    """Look for damage."""
+
+    async def work(parts: "Parts") -> list[str]:
+        return await parts.storage.check()
+
+    faults = with_parts(context, work)
+    if json_:
+        print_json({"faults": faults})
+    else:
+        say("the database is sound" if not faults else f"{len(faults)} faults")
+        for fault in faults:
+            warn(fault)
+    if faults:
+        raise Failed
+
+
+# ---------------------------------------------------------------- templates, suppressions, config
+
+
+@templates.command("list")
+def list_templates(context: typer.Context, json_: JsonFlag = False) -> None:
+    """List the templates and where each comes from."""
+    from paperround.wiring import template_loader
+
+    rows = template_loader(settings(context)).listing()
+    if json_:
+        print_json([{"name": name, "path": path} for name, path in rows])
+    else:
+        table(["template", "from"], rows)
+
+
+@templates.command("check")
+def check_templates(context: typer.Context) -> None:
+    """Compile every template; a broken one is named with file, line and tag."""
+    from paperround.wiring import template_loader
+
+    loader = template_loader(settings(context))
+    loader.load()
+    say(f"{len(loader.listing())} templates compile")
+
+
+@templates.command("export")
+def export_templates(context: typer.Context, name: str, folder: Annotated[Path, typer.Argument()] = Path()) -> None:
+    """Copy a template into a folder, to be changed there."""
+    from paperround.wiring import template_loader
+
+    for found, path in template_loader(settings(context)).listing():
+        if found == name:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(Path(path).read_bytes())
+            say(f"wrote {target}; set templates = \"{folder}\" in paperround.toml")
+            return
+    raise Failed(f"no template is called {name}; `paperround templates list` shows them")
+
+
+@suppressions.command("list")
+def list_suppressions(context: typer.Context, json_: JsonFlag = False) -> None:
+    """List suppressed addresses with reason and evidence."""
+
+    async def work(parts: "Parts") -> list[dict[str, Any]]:
+        return await parts.storage.suppressions()
+
+    rows = with_parts(context, work)
+    if json_:
+        print_json(rows)
+    else:
+        table(["address", "reason", "since", "evidence"], ([row.get(key) for key in ("address", "reason", "at", "evidence")] for row in rows))
+
+
+@suppressions.command("add")
+def add_suppression(context: typer.Context, address: str, reason: Annotated[str, typer.Option()] = "admin") -> None:
+    """Never mail an address again."""
+
+    async def work(parts: "Parts") -> None:
+        await parts.storage.suppress(address, reason=reason, evidence="command line", now=parts.clock.now())
+
+    with_parts(context, work)
+    say(f"suppressed {address}")
+
+
+@suppressions.command("remove")
+def remove_suppression(context: typer.Context, address: str, dry_run: DryRun = False) -> None:
+    """Allow an address to be mailed again; its consent is another matter."""
+
+    async def work(parts: "Parts") -> bool:
+        if dry_run:
+            return True
+        return await parts.storage.unsuppress(address)
+
+    if not with_parts(context, work):
+        raise Failed(f"{address} is not suppressed")
+    say(f"{'would remove' if dry_run else 'removed'} the suppression of {address}")
+
+
+@configuration.command("show")
+def show_configuration(context: typer.Context, json_: JsonFlag = False) -> None:
+    """Print what is in force and where each value comes from; secrets are hidden."""
+    from paperround.config import provenance
+
+    rows = provenance(settings(context))
+    if json_:
+        print_json({row.key: {"value": row.value, "from": row.source} for row in rows})
+    else:
+        table(["key", "value", "from"], ([row.key, row.value, row.source] for row in rows))

@@ -1,0 +1,162 @@
+"""`paperround search|preview|send-test|explain|evaluate`: what the matcher chooses, and why."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paperround.cli.output import plain, print_json, progress, say, warn
+from paperround.cli.session import Failed, JsonFlag, with_parts
+
+if TYPE_CHECKING:
+    from paperround.pipeline.search import Hit
+    from paperround.wiring import Parts
+
+explaining = typer.Typer(help="Why a work did or did not match; why a mail was or was not sent.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(search)
+    app.command()(preview)
+    app.command("send-test")(send_test)
+    app.command()(evaluate)
+    app.add_typer(explaining, name="explain")
+
+
+def search(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="TEXT…", help="What you look for, in your own words.")],
+    source: Annotated[list[str] | None, typer.Option(help="Only works of this source or tag; may be repeated.")] = None,
+    days: Annotated[int | None, typer.Option(help="Only works first seen in the last so many days.")] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 10,
+    subscribe: Annotated[str | None, typer.Option(metavar="EMAIL", help="Make a subscription of this search.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """The works nearest in meaning.
+
+    Example: paperround search "speculative decoding" --limit 5
+    """
+    text = " ".join(words)
+
+    async def work(parts: "Parts") -> "list[Hit]":
+        from paperround.pipeline import search as searching
+
+        now = parts.clock.now()
+        since = now - timedelta(days=days) if days else None
+        hits = await searching.search(parts.storage, parts.embedder, text, sources=source or [], since=since, limit=limit, now=now)
+        if subscribe:
+            await parts.actions.add(subscribe, {"interests": [text]}, active=False)
+        return hits
+
+    hits = with_parts(context, work)
+    if json_:
+        print_json([plain(hit) for hit in hits])
+    for hit in [] if json_ else hits:
+        say(f"{hit.strength:4.0%}  {hit.title}")
+        if hit.sentence:
+            say(f"      {hit.sentence}")
+        if hit.url:
+            say(f"      {hit.url}")
+    if subscribe:
+        warn(f"{subscribe} is pending: a confirmation mail waits in the outbox")
+    if not hits:
+        warn("nothing found: no works yet? `paperround collect` and `paperround embed` bring them")
+
+
+def preview(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(metavar="EMAIL")],
+    days: Annotated[int | None, typer.Option(help="Choose from the last so many days.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML there instead of printing the text.")] = None,
+) -> None:
+    """The next issue as it would be now; nothing is recorded, nothing sent."""
+
+    async def work(parts: "Parts") -> tuple[str, str]:
+        from paperround.pipeline import compose
+
+        subscriber = await parts.storage.find_subscriber(email)
+        digest = await compose.preview(parts.storage, parts.steps.rules.compose, subscriber, now=parts.clock.now(), days=days)
+        content = parts.messages.issue(digest, subscriber, parts.clock.now())
+        return content.html, content.text
+
+    html, text = with_parts(context, work)
+    if out:
+        out.write_text(html, encoding="utf-8")
+        say(f"wrote {out}")
+    else:
+        typer.echo(text)
+
+
+def send_test(context: typer.Context, email: Annotated[str, typer.Argument(metavar="EMAIL")]) -> None:
+    """Send a subscriber the next issue once, to look at; nothing is recorded."""
+
+    async def work(parts: "Parts") -> str | None:
+        return await parts.steps.send_test(await parts.storage.find_subscriber(email))
+
+    fault = with_parts(context, work)
+    if fault:
+        raise Failed(f"not sent to {email}: {fault}")
+    say(f"sent a test issue to {email}")
+
+
+@explaining.command("match")
+def explain_match(context: typer.Context, email: str, work: Annotated[str, typer.Argument(metavar="WORK")], json_: JsonFlag = False) -> None:
+    """Why a work did or did not match a subscriber."""
+
+    async def explained(parts: "Parts") -> dict[str, Any]:
+        from paperround.pipeline import explain
+
+        subscriber = await parts.storage.find_subscriber(email)
+        return await explain.explain_match(parts.storage, parts.embedder.model, subscriber, work, now=parts.clock.now())
+
+    found = with_parts(context, explained)
+    if json_:
+        print_json(found)
+        return
+    for key, value in found.items():
+        if isinstance(value, dict):
+            say(f"{key}:")
+            for name, each in value.items():
+                say(f"  {name:28}{each:+.3f}" if isinstance(each, float) else f"  {name:28}{each}")
+        else:
+            say(f"{key + ':':14}{value}")
+
+
+@explaining.command("delivery")
+def explain_delivery(
+    context: typer.Context, email: str, date: Annotated[str | None, typer.Argument(metavar="[DATE]")] = None, json_: JsonFlag = False
+) -> None:
+    """Why a mail was or was not sent."""
+
+    from paperround.cli.sources import day_of
+
+    async def explained(parts: "Parts") -> list[str]:
+        from paperround.pipeline import explain
+
+        return await explain.explain_delivery(parts.storage, await parts.storage.find_subscriber(email), day_of(date))
+
+    lines = with_parts(context, explained)
+    if json_:
+        print_json(lines)
+    else:
+        for line in lines:
+            say(line)
+
+
+def evaluate(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with items.jsonl, new_items.txt and users.jsonl.")],
+    rankings: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write each user's ranking, a JSON line each.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Measure the matching on a dataset."""
+    from paperround.measuring import evaluate_folder
+
+    with progress("embedding") as bar:
+        figures = evaluate_folder(folder, rankings=rankings, progress=bar)
+    if json_:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        say(f"{name:20}{value:.4f}" if isinstance(value, float) else f"{name:20}{value}")

@@ -1,0 +1,68 @@
+"""What every command shares: the configuration named on the command line, the open parts, exit statuses."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from paperround.config import Settings
+    from paperround.wiring import Parts
+
+Result = TypeVar("Result")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change and send nothing.")]
+NowOption = Annotated[
+    str | None, typer.Option("--now", metavar="TIME", help="The time of the step, ISO 8601 (2026-11-20T07:30:00Z); default: now.")
+]
+
+
+class Failed(Exception):
+    """A step could not run, or a thing named on the command line failed: exit status 1."""
+
+
+def settings(context: typer.Context) -> "Settings":
+    """The configuration of this call; read once."""
+    from paperround.config import load_settings
+
+    state = context.find_root().obj
+    if state.get("settings") is None:
+        state["settings"] = load_settings(state["config"], os.environ)
+    loaded: Settings = state["settings"]
+    return loaded
+
+
+def with_parts(
+    context: typer.Context, work: "Callable[[Parts], Awaitable[Result]]", *, now: str | None = None, upgrade: bool = False
+) -> Result:
+    """Open the real parts, do the work, close them, whatever happens."""
+    from paperround.wiring import open_parts
+
+    loaded, moment = settings(context), parse_time(now)
+
+    async def body() -> Result:
+        async with open_parts(loaded, now=moment, upgrade=upgrade) as parts:
+            return await work(parts)
+
+    return asyncio.run(body())
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """An ISO 8601 time as an aware one; without zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-20T07:30:00Z", param_hint="--now") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def config_path(context: typer.Context) -> Path | None:
+    path: Path | None = context.find_root().obj["config"]
+    return path

@@ -1,0 +1,224 @@
+"""`paperround sources`: where entries come from."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paperround.cli.output import plain, print_json, say, table, warn
+from paperround.cli.session import DryRun, Failed, JsonFlag, with_parts
+
+if TYPE_CHECKING:
+    from paperround.models import Source, SourceKind
+    from paperround.wiring import Parts
+
+group = typer.Typer(help="Where entries come from: feeds, digest pages, files and folders.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="sources")
+
+
+def shown(source: "Source") -> dict[str, object]:
+    keys = ("name", "kind", "location", "tags", "state", "last_success_at", "next_poll_at", "failures", "error")
+    return {key: plain(getattr(source, key)) for key in keys}
+
+
+@group.command("add")
+def add(
+    context: typer.Context,
+    places: Annotated[list[str], typer.Argument(metavar="URL_OR_PATH…", help="A feed, a digest page, a file, or a folder of files.")],
+    kind: Annotated[str | None, typer.Option(help="feed or daily-papers; found out by itself for files.")] = None,
+    name: Annotated[str | None, typer.Option(help="How readers see it; default: what it calls itself.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="For profiles that take only some sources; may be repeated.")] = None,
+    backlog: Annotated[
+        str | None, typer.Option(metavar="all|N|none", help="How much of the first poll is new; default: files all, feeds none.")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="The day a page without a year was seen.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Add sources.
+
+    Example: paperround sources add https://export.arxiv.org/rss/cs.CL --tag nlp
+    """
+    from paperround.errors import PaperroundError
+    from paperround.pipeline.source_actions import NewSource, add_source
+
+    added: list[Source] = []
+    failed: list[str] = []
+    given = NewSource(kind=source_kind(kind), name=name, tags=tuple(tag or ()), backlog=backlog, as_of=day_of(as_of))
+
+    async def work(parts: "Parts") -> None:
+        for place in spread(places, failed):
+            try:
+                added.append(await add_source(parts.storage, parts.fetcher, place, given, now=parts.clock.now()))
+            except (PaperroundError, ValueError) as error:
+                failed.append(f"{place}: {error}" if place not in str(error) else str(error))
+
+    with_parts(context, work)
+    if json_:
+        print_json({"added": [shown(source) for source in added], "failed": failed})
+    else:
+        for source in added:
+            say(f"added {source.name} ({source.kind}) {source.location}")
+    for line in failed:
+        warn(line)
+    if failed:
+        raise Failed
+
+
+def source_kind(text: str | None) -> "SourceKind | None":
+    """Raises BadParameter."""
+    from paperround.models import SourceKind
+
+    if text is None or text in list(SourceKind):
+        return SourceKind(text) if text else None
+    raise typer.BadParameter(f"{text!r} is neither feed nor daily-papers", param_hint="--kind")
+
+
+def day_of(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date such as 2026-11-20", param_hint="--as-of") from None
+
+
+def spread(places: list[str], failed: list[str]) -> list[str]:
+    """Addresses as they are, files as absolute paths, folders as their files; what is not there is named in `failed`."""
+    from paperround.errors import FetchError
+    from paperround.sources.fetcher import expand
+
+    found = []
+    for place in places:
+        if "://" in place:
+            found.append(place)
+            continue
+        try:
+            found += [str(path) for path in expand(Path(place).absolute())]
+        except FetchError as error:
+            failed.append(str(error))
+    return found
+
+
+@group.command("list")
+def list_(context: typer.Context, json_: JsonFlag = False) -> None:
+    """List the sources with how each is doing."""
+
+    async def work(parts: "Parts") -> "list[Source]":
+        return await parts.storage.sources()
+
+    found = with_parts(context, work)
+    if json_:
+        print_json([shown(source) for source in found])
+        return
+    table(
+        ["name", "kind", "state", "last read", "next", "error", "where"],
+        ([s.name, s.kind, s.state, day(s.last_success_at), day(s.next_poll_at), s.error, s.location] for s in found),
+    )
+
+
+def day(moment: object) -> str | None:
+    return str(moment)[:16] if moment else None
+
+
+@group.command("show")
+def show(context: typer.Context, name: str, json_: JsonFlag = False) -> None:
+    """Show one source, by name or address."""
+
+    async def work(parts: "Parts") -> "Source":
+        return await parts.storage.find_source(name)
+
+    source = with_parts(context, work)
+    if json_:
+        print_json(shown(source))
+        return
+    for key, value in shown(source).items():
+        say(f"{key + ':':18}{value if value not in (None, []) else '–'}")
+
+
+@group.command("remove")
+def remove(context: typer.Context, names: list[str], dry_run: DryRun = False) -> None:
+    """Remove sources; what they brought stays."""
+    from paperround.errors import NotFoundError
+
+    failed = []
+
+    async def work(parts: "Parts") -> None:
+        for name in names:
+            try:
+                source = await parts.storage.find_source(name)
+            except NotFoundError as error:
+                failed.append(str(error))
+                continue
+            if not dry_run:
+                await parts.storage.remove_source(source.id)
+            say(f"{'would remove' if dry_run else 'removed'} {source.name}")
+
+    with_parts(context, work)
+    for line in failed:
+        warn(line)
+    if failed:
+        raise Failed
+
+
+@group.command("check")
+def check(context: typer.Context, place: str, json_: JsonFlag = False) -> None:
+    """Tell what would be read from a place, without adding it."""
+    from paperround.errors import PaperroundError
+    from paperround.pipeline.source_actions import Seen, look
+
+    seen: list[Seen] = []
+    failed: list[str] = []
+
+    async def work(parts: "Parts") -> None:
+        for each in spread([place], failed):
+            try:
+                seen.append(await look(parts.fetcher, each, kind=None, now=parts.clock.now()))
+            except PaperroundError as error:
+                failed.append(str(error))
+
+    with_parts(context, work)
+    if json_:
+        print_json([{"location": s.location, "kind": s.kind, "title": s.title, "entries": len(s.entries), "works": s.works} for s in seen])
+    for each in [] if json_ else seen:
+        say(f"{each.location}: {each.kind}, {len(each.entries)} entries, {each.works} works, called {each.title!r}")
+        for entry in each.entries[:5]:
+            say(f"  {entry.title}")
+    for line in failed:
+        warn(line)
+    if failed:
+        raise Failed
+
+
+@group.command("import")
+def import_(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE.opml")]) -> None:
+    """Add the feeds of an OPML file."""
+    from paperround.pipeline.source_actions import import_opml
+
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise Failed(f"{file}: {error.strerror}") from None
+
+    async def work(parts: "Parts") -> "tuple[list[Source], list[str]]":
+        return await import_opml(parts.storage, parts.fetcher, text, now=parts.clock.now())
+
+    added, failed = with_parts(context, work)
+    say(f"added {len(added)} sources from {file}")
+    for line in failed:
+        warn(line)
+    if failed:
+        raise Failed
+
+
+@group.command("export")
+def export(context: typer.Context) -> None:
+    """Print the feeds as OPML."""
+
+    async def work(parts: "Parts") -> "list[Source]":
+        return await parts.storage.sources()
+
+    from paperround.sources.opml import write_opml
+
+    typer.echo(write_opml(with_parts(context, work)), nl=False)

@@ -1,0 +1,281 @@
+"""Compose: decide the issue of every subscriber who is due, and record it together with its delivery before anything is sent."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperround.digests import due_dates, selection
+from paperround.matching import profile_vectors, reasons, scoring
+from paperround.matching.background import Background
+from paperround.models import (
+    Channel,
+    Digest,
+    DigestId,
+    DigestItem,
+    ItemRole,
+    MailKind,
+    Match,
+    Subscriber,
+    SubscriberId,
+    Work,
+    WorkId,
+)
+from paperround.pipeline.interfaces import Storage
+from paperround.pipeline.readers import load_readers
+from paperround.records import NewDelivery, NewDigest
+
+BATCH = 500  # subscribers decided and recorded together
+CANDIDATES_PER_ITEM = 6  # matches handed to selection for each item of an issue: room for duplicates and fairness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeRules:
+    """What composing needs of the configuration."""
+
+    model: str  # whose vectors are used
+    message_domain: str  # right side of Message-IDs
+    automatic_threshold: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Composed:
+    """Counts of one run. An issue is skipped when its day was empty and the reader asked for silence then."""
+
+    due: int = 0
+    digests: int = 0
+    skipped: int = 0
+    recorded: list[Digest] = field(default_factory=list)  # only when asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The works that are new to somebody, and their vectors; loaded once a run for the widest window asked for."""
+
+    since: datetime
+    works: dict[WorkId, Work]
+    block: scoring.WorkBlock
+    seen: NDArray[np.float64]  # when first seen (or last changed), as timestamps
+    sources: tuple[frozenset[str], ...]  # names and tags that carried each
+    background: Background
+
+    @property
+    def vectors(self) -> dict[WorkId, NDArray[np.float32]]:
+        return dict(zip(self.block.ids, self.block.vectors, strict=True))
+
+
+async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, now: datetime) -> Pool:
+    """Every work first seen or materially changed after `since`, embedded, published at most 30 days before it was seen."""
+    found = {work.id: work for work in await storage.works_seen(since, now) if selection.fresh(work)}
+    ids, vectors = await storage.work_vectors(rules.model, list(found))
+    works = {work_id: found[work_id] for work_id in ids}
+    tags = {source.id: frozenset((source.name, *source.tags)) for source in await storage.sources()}
+    stored = await storage.background(rules.model)
+    return Pool(
+        since=since,
+        works=works,
+        block=scoring.WorkBlock.of(list(works.values()), vectors),
+        seen=np.array([max(work.first_seen_at, work.changed_at or work.first_seen_at).timestamp() for work in works.values()]),
+        sources=tuple(
+            frozenset().union(*(tags.get(mention.source_id, frozenset({mention.source_name})) for mention in work.mentions))
+            for work in works.values()
+        ),
+        background=Background.from_arrays(stored[1]) if stored else Background.empty(vectors.shape[1] if len(ids) else 0),
+    )
+
+
+async def compose(storage: Storage, rules: ComposeRules, *, now: datetime, keep: bool = False) -> Composed:
+    """Decide and record the issues of all who are due at `now`, in batches; a batch is one transaction."""
+    result, pool, last = Composed(), None, None
+    while subscribers := await storage.due_subscribers(now, after=last, limit=BATCH):
+        last = subscribers[-1].id
+        since = min(selection.since_for(subscriber, now) for subscriber in subscribers)
+        if pool is None or since < pool.since:
+            pool = await load_pool(storage, rules, since=since, now=now)
+        decided = await decide(storage, rules, pool, subscribers, now=now)
+        recorded = await storage.record_digests(decided)
+        silent = {subscriber.id for subscriber in subscribers if subscriber.profile.empty == "skip"}
+        skipped = sum(digest.empty and digest.subscriber_id in silent for digest in recorded)
+        result.due += len(subscribers)
+        result.skipped += skipped
+        result.digests += len(recorded) - skipped
+        if keep:
+            result.recorded += recorded
+    return result
+
+
+async def decide(
+    storage: Storage,
+    rules: ComposeRules,
+    pool: Pool,
+    subscribers: Sequence[Subscriber],
+    *,
+    now: datetime,
+    since: datetime | None = None,
+) -> list[NewDigest]:
+    """The issues of these subscribers, decided and not yet recorded. `since` overrides each one's own window (previews)."""
+    readers = await load_readers(storage, rules.model, subscribers, now=now)
+    issued = await storage.issued_works([subscriber.id for subscriber in subscribers])
+    windows = [since or selection.since_for(subscriber, now) for subscriber in subscribers]
+    allowed = allowed_works(pool, subscribers, windows, issued)
+    most = max(subscriber.profile.max_items for subscriber in subscribers)
+    matches = scoring.match_profiles(readers, pool.block, pool.background, allowed=allowed, top=CANDIDATES_PER_ITEM * most + 10)
+    vectors = pool.vectors
+    chosen = [
+        choose(rules, pool, vectors, subscriber, found, allowed[row], seed=seed_of(subscriber, now), trending=not readers[row].has_interests)
+        for row, (subscriber, found) in enumerate(zip(subscribers, matches, strict=True))
+    ]
+    shown = sorted({item.match.work_id for each in chosen for item in each.items if item.role is not ItemRole.BELOW})
+    sentences = await storage.sentence_vectors(rules.model, shown)
+    decided = []
+    for row, (subscriber, picked) in enumerate(zip(subscribers, chosen, strict=True)):
+        items = numbered(pool, picked, readers[row], sentences)
+        digest = issue(subscriber, items, since=windows[row], now=now, candidates=int(allowed[row].sum()), trending=not readers[row].has_interests)
+        decided.append(planned(rules, storage.instance_id, subscriber, digest, now=now))
+    return decided
+
+
+def allowed_works(
+    pool: Pool,
+    subscribers: Sequence[Subscriber],
+    windows: Sequence[datetime],
+    issued: Mapping[SubscriberId, Mapping[WorkId, datetime]],
+) -> NDArray[np.bool_]:
+    """(subscribers, works): first seen in the reader's window, never in an issue of theirs, from a source they take (decision 2)."""
+    position = {work_id: column for column, work_id in enumerate(pool.block.ids)}
+    by_sources: dict[tuple[str, ...], NDArray[np.bool_]] = {}
+    allowed = pool.seen[None, :] > np.array([window.timestamp() for window in windows])[:, None]
+    for row, subscriber in enumerate(subscribers):
+        wanted = subscriber.profile.sources
+        if wanted:
+            if wanted not in by_sources:
+                by_sources[wanted] = np.array([not names.isdisjoint(wanted) for names in pool.sources], dtype=bool)
+            allowed[row] &= by_sources[wanted]
+        for work_id, when in issued.get(subscriber.id, {}).items():
+            column = position.get(work_id)
+            if column is not None and not selection.may_return(pool.works[work_id], when):
+                allowed[row, column] = False
+    return allowed
+
+
+def choose(
+    rules: ComposeRules,
+    pool: Pool,
+    vectors: Mapping[WorkId, NDArray[np.float32]],
+    subscriber: Subscriber,
+    matches: Sequence[Match],
+    allowed: NDArray[np.bool_],
+    *,
+    seed: int,
+    trending: bool,
+) -> selection.Selection:
+    """The items of one issue: by the profile, or what trends where there is none."""
+    if trending:
+        candidates = [pool.works[work_id] for work_id, may in zip(pool.block.ids, allowed, strict=True) if may]
+        return selection.trending(candidates, vectors=vectors, max_items=subscriber.profile.max_items)
+    return selection.select(
+        matches,
+        works=pool.works,
+        vectors=vectors,
+        profile=subscriber.profile,
+        automatic_threshold=rules.automatic_threshold,
+        seed=seed,
+    )
+
+
+def seed_of(subscriber: Subscriber, now: datetime) -> int:
+    """Chance that is the same when an issue is decided twice."""
+    return int.from_bytes(hashlib.blake2b(f"{subscriber.public_id} {subscriber.next_due_at or now}".encode(), digest_size=8).digest(), "big")
+
+
+def numbered(
+    pool: Pool,
+    picked: selection.Selection,
+    reader: profile_vectors.ProfileVectors,
+    sentences: Mapping[WorkId, tuple[tuple[str, ...], NDArray[np.float32]]],
+) -> tuple[DigestItem, ...]:
+    """The selection as items with numbers, and with the sentences that matter for this reader."""
+    items, number = [], 0
+    for each in picked.items:
+        work, excerpt, best = pool.works[each.match.work_id], (), None
+        reason = each.match.reason
+        if each.role is not ItemRole.BELOW:
+            number += 1
+            if work.id in sentences:
+                excerpt, best = reasons.excerpt(each.match, reader, *sentences[work.id])
+                reason = replace(reason, sentence=excerpt[best] if best is not None else None)
+        items.append(
+            DigestItem(
+                work=work,
+                role=each.role,
+                number=0 if each.role is ItemRole.BELOW else number,
+                score=each.match.score,
+                strength=each.match.strength,
+                reason=reason,
+                excerpt=excerpt,
+                best=best,
+                also=each.also,
+            )
+        )
+    return tuple(items)
+
+
+def issue(
+    subscriber: Subscriber, items: tuple[DigestItem, ...], *, since: datetime, now: datetime, candidates: int, trending: bool
+) -> Digest:
+    due_at = subscriber.next_due_at or now
+    return Digest(
+        id=DigestId(0),
+        subscriber_id=subscriber.id,
+        period=due_dates.period_of(due_at, subscriber.profile.timezone),
+        number=subscriber.issues + 1,
+        due_at=due_at,
+        since=since,
+        cutoff=now,
+        created_at=now,
+        candidates=candidates,
+        items=items,
+        kind="trending" if trending else "matched",
+    )
+
+
+def planned(rules: ComposeRules, instance_id: str, subscriber: Subscriber, digest: Digest, *, now: datetime) -> NewDigest:
+    """The issue with its delivery, if it gets one, and the time of the next."""
+    profile = subscriber.profile
+    mailed = subscriber.may_be_mailed and Channel.EMAIL in profile.channels and not skips(digest, subscriber)
+    delivery = None
+    if mailed and subscriber.email:
+        delivery = NewDelivery(
+            kind=MailKind.ISSUE,
+            subscriber_id=subscriber.id,
+            recipient=subscriber.email,
+            message_id=message_id(instance_id, subscriber, digest.period, rules.message_domain),
+            values={},
+        )
+    return NewDigest(
+        digest=digest,
+        delivery=delivery,
+        next_due_at=due_dates.next_after_issue(profile.schedule, profile.timezone, digest.due_at, now),
+    )
+
+
+def skips(digest: Digest, subscriber: Subscriber) -> bool:
+    """Whether this issue is recorded without a mail: nothing fits, and the reader asked for silence then."""
+    return digest.empty and subscriber.profile.empty == "skip"
+
+
+def message_id(instance_id: str, subscriber: Subscriber, period: date, domain: str) -> str:
+    """Derived, so that every try of a delivery carries the same one (RFC 5322 section 3.6.4)."""
+    name = hashlib.sha256(f"{instance_id} {subscriber.public_id} {period}".encode()).hexdigest()[:32]
+    return f"{name}@{domain}"
+
+
+async def preview(storage: Storage, rules: ComposeRules, subscriber: Subscriber, *, now: datetime, days: float | None = None) -> Digest:
+    """The next issue of one subscriber as it would be now; nothing is recorded."""
+    since = now - timedelta(days=days) if days is not None else selection.since_for(subscriber, now)
+    pool = await load_pool(storage, rules, since=since, now=now)
+    (decided,) = await decide(storage, rules, pool, [subscriber], now=now, since=since)
+    return decided.digest

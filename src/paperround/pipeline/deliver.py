@@ -1,0 +1,183 @@
+"""Deliver: claim what is due, say `sending` before MAIL, hand it to the relay, write down what the relay answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+from typing import Generic, TypeVar
+
+from paperround.delivery import outbox
+from paperround.errors import PaperroundError
+from paperround.models import Delivery, DeliveryId, DeliveryState, EngineId, SendResult, SmtpPhase
+from paperround.pipeline.interfaces import Clock, Storage, Transport
+from paperround.pipeline.messages import Letter, Messages
+
+CLAIM = 100  # deliveries claimed at once; with the queue it bounds memory
+LEASE = timedelta(minutes=10)
+POLICY_STORM = 20  # refusals X.7.x in a row: they mean us, not the recipients
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Grouped(Generic[Item, Answer]):
+    """Many callers, one commit at a time: whoever comes while a commit runs shares the next one."""
+
+    def __init__(self, commit: Callable[[list[Item]], Awaitable[Sequence[Answer]]]) -> None:
+        self._commit = commit
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Answer:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            try:
+                answers = await self._commit([item for item, _ in group])
+            except Exception as error:  # noqa: BLE001 - handed to every caller of the group
+                for _, future in group:
+                    future.set_exception(error)
+            else:
+                for (_, future), answer in zip(group, answers, strict=True):
+                    future.set_result(answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverRules:
+    retries: outbox.RetryRules
+    workers: int = 4  # mails under way at once; no more than the transport has connections
+    engine: EngineId = EngineId("")
+    silent_after: float = 60.0  # seconds without a sign of life after which an engine is taken for dead (design, decision 8)
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivered:
+    """Counts of one run; `fault` says why it stopped early."""
+
+    sent: int = 0
+    deferred: int = 0
+    failed: int = 0
+    in_doubt: int = 0
+    cancelled: int = 0
+    fault: str | None = None
+    failures: list[tuple[str, str]] = field(default_factory=list)  # recipient, what the relay said
+
+
+class DeliveryRun:
+    """One engine at work: claims in order, keeps `workers` mails under way, stops quietly when told."""
+
+    def __init__(self, storage: Storage, transport: Transport, messages: Messages, clock: Clock, wall: Clock, rules: DeliverRules) -> None:
+        """`clock` is the time of the step; `wall` the time that heartbeats are about."""
+        self.storage, self.transport, self.messages = storage, transport, messages
+        self.clock, self.wall, self.rules = clock, wall, rules
+        self.result = Delivered()
+        self.stopping = asyncio.Event()
+        self._letters: asyncio.Queue[Letter | None] = asyncio.Queue(maxsize=CLAIM)
+        self._mark = Grouped[DeliveryId, bool](self._mark_sending)
+        self._finish = Grouped[Delivery, None](self._finish_all)
+        self._refusals = 0
+        self._jitter = Random()  # noqa: S311 - spreads retries, guards nothing
+
+    async def run(self) -> Delivered:
+        """Deliver until nothing is due. Claims of engines that died are taken over first."""
+        await self.storage.recover(self.wall.now(), silent_for=self.rules.silent_after)
+        await self.storage.start_engine(self.rules.engine, self.wall.now())
+        beat = asyncio.create_task(self._beat())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._claim_all())
+                for _ in range(self.rules.workers):
+                    tasks.create_task(self._work())
+        finally:
+            beat.cancel()
+            with suppress(asyncio.CancelledError):
+                await beat
+            await self.storage.stop_engine(self.rules.engine)
+        return self.result
+
+    def stop(self, fault: str | None = None) -> None:
+        """Finish what is under way, give the rest back."""
+        self.result.fault = self.result.fault or fault
+        self.stopping.set()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.rules.silent_after / 4)
+            await self.storage.heartbeat(self.rules.engine, self.wall.now())
+
+    async def _claim_all(self) -> None:
+        while not self.stopping.is_set():
+            now = self.clock.now()
+            claimed = await self.storage.claim(self.rules.engine, now, limit=CLAIM, until=self.wall.now() + LEASE)
+            if not claimed:
+                break
+            for letter in await self.messages.letters(claimed):
+                await self._letters.put(letter)
+        for _ in range(self.rules.workers):
+            await self._letters.put(None)
+
+    async def _work(self) -> None:
+        while (letter := await self._letters.get()) is not None:
+            if not self.stopping.is_set():
+                await self._send(letter)
+
+    async def _send(self, letter: Letter) -> None:
+        """One mail; whatever is wrong with it is written down as its own failure."""
+        delivery = letter.delivery
+        begun = False
+
+        async def before_mail() -> bool:
+            nonlocal begun
+            begun = await self._mark(delivery.id)
+            return begun
+
+        try:
+            envelope = self.messages.envelope(letter, self.clock.now())
+        except (PaperroundError, ValueError) as error:
+            result: SendResult | None = SendResult(accepted=False, phase=SmtpPhase.LOCAL, enhanced="5.6.0", reply=str(error))
+        else:
+            result = await self.transport.send(envelope, before_mail=before_mail)
+        if result is None:  # cancelled between claim and MAIL
+            self.result.cancelled += 1
+            return
+        tried = replace(delivery, state=DeliveryState.SENDING) if begun else delivery
+        await self._settle(tried, result)
+
+    async def _settle(self, delivery: Delivery, result: SendResult) -> None:
+        """Write down what became of one mail; stop the run when the fault is ours or the relay's."""
+        now = self.clock.now()
+        verdict = outbox.after_attempt(delivery, result, now=now, rules=self.rules.retries, jitter=self._jitter.random())
+        await self._finish(verdict.delivery)
+        self._count(verdict.delivery)
+        if verdict.recipient_event == "dead":
+            await self.storage.suppress(delivery.recipient, reason="bounced", evidence=result.reply, now=now)
+        self._refusals = self._refusals + 1 if verdict.policy else 0
+        if verdict.sender_fault or verdict.relay_down:
+            self.stop(verdict.sender_fault or f"the relay cannot be used ({result.phase}): {result.reply}")
+        elif self._refusals >= POLICY_STORM:
+            self.stop(f"{self._refusals} refusals by policy in a row, the latest: {result.reply}")
+
+    def _count(self, delivery: Delivery) -> None:
+        state, result = delivery.state, self.result
+        result.sent += state is DeliveryState.SENT
+        result.deferred += state is DeliveryState.DEFERRED
+        result.failed += state is DeliveryState.FAILED
+        result.in_doubt += state is DeliveryState.IN_DOUBT
+        if state is not DeliveryState.SENT:
+            result.failures.append((delivery.recipient, delivery.reply or state.value))
+
+    async def _mark_sending(self, ids: list[DeliveryId]) -> list[bool]:
+        going = set(await self.storage.mark_sending(ids, self.clock.now()))
+        return [each in going for each in ids]
+
+    async def _finish_all(self, deliveries: list[Delivery]) -> list[None]:
+        await self.storage.finish(deliveries)
+        return [None] * len(deliveries)

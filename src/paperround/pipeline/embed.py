@@ -1,0 +1,77 @@
+"""Embed: turn works, their sentences and the readers' own words into vectors, once ever a model revision and text."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from paperround.matching.background import Background
+from paperround.matching.sentences import split_sentences, text_of_work
+from paperround.pipeline.interfaces import Embedder, Progress, Storage
+from paperround.records import ToEmbed, WorkVectors
+
+BATCH = 64  # works; an interruption loses at most one batch
+TEXTS = 256  # interests and the like; short, so more of them
+BACKGROUND_SIZE = 20_000  # works the background is drawn from: bounds its memory at 30 MB
+BACKGROUND_AGE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    works: int
+    texts: int
+
+
+async def embed(storage: Storage, embedder: Embedder, *, now: datetime, progress: Progress | None = None) -> Embedded:
+    """Embed what has no vectors of this model yet. The embedder is not touched when there is nothing to do."""
+    texts = await embed_texts(storage, embedder)
+    of_all = await storage.count_to_embed(embedder.model)
+    done = 0
+    while batch := await storage.works_to_embed(embedder.model, limit=BATCH):
+        await storage.save_work_vectors(embedder.model, await vectors_of(embedder, batch))
+        done += len(batch)
+        if progress:
+            progress(done, max(of_all, done))
+    if done:
+        await refresh_background(storage, embedder.model, now)
+    return Embedded(works=done, texts=texts)
+
+
+async def embed_texts(storage: Storage, embedder: Embedder) -> int:
+    """The interests and avoids that people typed."""
+    done = 0
+    while texts := await storage.texts_to_embed(embedder.model, limit=TEXTS):
+        vectors = await embedder.embed(texts)
+        await storage.save_text_vectors(embedder.model, dict(zip(texts, vectors.astype(np.float16), strict=True)))
+        done += len(texts)
+    return done
+
+
+async def vectors_of(embedder: Embedder, batch: list[ToEmbed]) -> list[WorkVectors]:
+    """One call of the model for the works and all their sentences: it sorts by length itself."""
+    sentences = [split_sentences(work.abstract) for work in batch]
+    flat = [text_of_work(work.title, work.abstract) for work in batch] + [each for several in sentences for each in several]
+    vectors = (await embedder.embed(flat)).astype(np.float16)
+    at = len(batch)
+    results = []
+    for row, (work, several) in enumerate(zip(batch, sentences, strict=True)):
+        results.append(
+            WorkVectors(
+                work_id=work.work_id,
+                content_hash=work.content_hash,
+                vector=vectors[row],
+                sentences=several,
+                sentence_vectors=vectors[at : at + len(several)],
+            )
+        )
+        at += len(several)
+    return results
+
+
+async def refresh_background(storage: Storage, model: str, now: datetime) -> None:
+    """Make the background anew once a week, so that scores stay comparable from issue to issue in between."""
+    stored = await storage.background(model)
+    if stored and now - stored[0] < BACKGROUND_AGE:
+        return
+    _, vectors = await storage.all_work_vectors(model, limit=BACKGROUND_SIZE)
+    await storage.save_background(model, Background.from_vectors(vectors).to_arrays(), now=now)

@@ -1,0 +1,73 @@
+"""Explain: why a work did or did not match, and why a mail was or was not sent, from what is stored."""
+
+from datetime import date, datetime
+from typing import Any
+
+from paperround.digests import selection
+from paperround.digests.due_dates import period_of
+from paperround.errors import NotFoundError
+from paperround.matching import scoring
+from paperround.matching.background import Background
+from paperround.models import Delivery, Digest, Subscriber
+from paperround.pipeline.interfaces import Storage
+from paperround.pipeline.readers import load_readers
+
+
+async def explain_match(storage: Storage, model: str, subscriber: Subscriber, reference: str, *, now: datetime) -> dict[str, Any]:
+    """Score, strength, reason and parts of one work for one subscriber, and whether it could be in an issue now. Raises NotFoundError."""
+    work = await storage.find_work(reference)
+    ids, vectors = await storage.work_vectors(model, [work.id])
+    if not ids:
+        raise NotFoundError(f"{work.title!r} is not embedded yet; `paperround embed` does that")
+    (reader,) = await load_readers(storage, model, [subscriber], now=now)
+    stored = await storage.background(model)
+    background = Background.from_arrays(stored[1]) if stored else Background.empty(vectors.shape[1])
+    (matches,) = scoring.match_profiles([reader], scoring.WorkBlock.of([work], vectors), background, allowed=None, top=1)
+    issued = (await storage.issued_works([subscriber.id])).get(subscriber.id, {})
+    told: dict[str, Any] = {"subscriber": subscriber.email or subscriber.public_id, "work": work.title}
+    if work.id in issued:
+        told["issued"] = f"in the issue of {period_of(issued[work.id], subscriber.profile.timezone)}: never sent twice"
+    told["new"] = "yes" if selection.eligible(work, selection.since_for(subscriber, now), now, issued) else "not a candidate for the next issue"
+    if not matches:
+        return {**told, "score": "kept out by a word or author in `never`" if reader.has_interests else "no interests: the trending digest"}
+    (match,) = matches
+    return {
+        **told,
+        "score": match.score,
+        "strength": f"{match.strength:.2f} ({scoring.strength_word(match.strength)})",
+        "because": f"{match.reason.kind}: {match.reason.text} ({match.reason.share:.0%} of the score)",
+        "parts": dict(match.parts),
+    }
+
+
+async def explain_delivery(storage: Storage, subscriber: Subscriber, period: date | None) -> list[str]:
+    """The story of an issue in sentences: due, chosen, queued, what the server said. Without a date, of the latest three issues."""
+    digests = await storage.digests_of(subscriber.id, limit=400 if period else 3)
+    told = [f"{subscriber.email or subscriber.public_id} is {subscriber.state}" + (f", suppressed: {subscriber.suppressed}" if subscriber.suppressed else "")]
+    chosen = [digest for digest in digests if period is None or digest.period == period]
+    deliveries = {each.digest_id: each for each in await storage.deliveries_of(subscriber.id, limit=1000)}
+    for digest in chosen:
+        told += story(digest, deliveries.get(digest.id))
+    if not chosen:
+        told.append(f"no issue {f'of {period}' if period else 'yet'}; " + next_issue(subscriber))
+    return told
+
+
+def story(digest: Digest, delivery: Delivery | None) -> list[str]:
+    told = [
+        f"issue {digest.number} of {digest.period}: due {digest.due_at:%Y-%m-%d %H:%M} UTC, composed {digest.created_at:%Y-%m-%d %H:%M}, "
+        f"{len(digest.chosen)} of {digest.candidates} new works chosen"
+    ]
+    if delivery is None:
+        return [*told, "  no mail: nothing fitted and an empty day is skipped, or the reader takes only the feed, or may not be mailed"]
+    told.append(f"  mail {delivery.message_id} to {delivery.recipient}: {delivery.state}, {delivery.attempts} tries")
+    if delivery.reply:
+        told.append(f"  the server said: {delivery.code or ''} {delivery.reply}".rstrip())
+    moment, word = (delivery.finished_at, "finished") if delivery.finished_at else (delivery.next_attempt_at, "next try")
+    return [*told, f"  {word} {moment:%Y-%m-%d %H:%M} UTC"] if moment else told
+
+
+def next_issue(subscriber: Subscriber) -> str:
+    if subscriber.next_due_at is None:
+        return f"none is due: the schedule is {subscriber.profile.schedule!r} and the subscriber {subscriber.state}"
+    return f"the next is due {subscriber.next_due_at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,128 @@
+"""Messages: what a delivery says, rendered from its digest or its words at the moment it goes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from paperround.digests import mail_content, mime
+from paperround.digests.mail_content import MailContent
+from paperround.errors import NotFoundError
+from paperround.matching.scoring import strength_word
+from paperround.models import Delivery, Digest, Envelope, ListIdentity, MailKind, ReaderLinks, Subscriber
+from paperround.pipeline.interfaces import Storage
+from paperround.subscribers import signed_links
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A claimed delivery with all that its mail is made of."""
+
+    delivery: Delivery
+    digest: Digest | None = None
+    subscriber: Subscriber | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """What this installation can do for a reader: nothing else is offered in a mail."""
+
+    base_url: str
+    list_address: str | None = None  # mails to it are read: reply words and mailto work
+    bounce_domain: str = "localhost"  # of envelope senders
+
+
+class Messages:
+    """Letters and their bytes."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        load_templates: Callable[[], mail_content.TemplateSource],
+        keys: signed_links.KeyRing,
+        identity: ListIdentity,
+        offers: Offers,
+    ) -> None:
+        self.storage, self.keys, self.identity, self.offers = storage, keys, identity, offers
+        self._load_templates = load_templates
+        self._templates: mail_content.TemplateSource | None = None
+
+    @property
+    def templates(self) -> mail_content.TemplateSource:
+        """Compiled at the first use: most commands render nothing."""
+        if self._templates is None:
+            self._templates = self._load_templates()
+        return self._templates
+
+    async def letters(self, deliveries: Sequence[Delivery]) -> list[Letter]:
+        """The digests and subscribers of a batch, in two queries."""
+        digests = await self.storage.digests([each.digest_id for each in deliveries if each.digest_id])
+        people = await self.storage.subscribers_by_id([each.subscriber_id for each in deliveries if each.subscriber_id])
+        return [
+            Letter(
+                delivery=each,
+                digest=digests.get(each.digest_id) if each.digest_id else None,
+                subscriber=people.get(each.subscriber_id) if each.subscriber_id else None,
+            )
+            for each in deliveries
+        ]
+
+    def content(self, letter: Letter, now: datetime) -> MailContent:
+        """Subject, HTML and text. Raises NotFoundError when the digest or the subscriber is gone."""
+        if letter.delivery.kind is MailKind.ISSUE:
+            if not letter.digest or not letter.subscriber:
+                raise NotFoundError(f"the issue of delivery {letter.delivery.id} is gone")
+            return self.issue(letter.digest, letter.subscriber, now)
+        values = letter.delivery.values
+        return mail_content.render_short(self.templates, letter.delivery.kind.value, values, self.identity, values.get("language", "en"))
+
+    def issue(self, digest: Digest, subscriber: Subscriber, now: datetime) -> MailContent:
+        return mail_content.render_issue(
+            self.templates, digest, subscriber, self.identity, self.links(subscriber, digest), now=now, strength_word=strength_word
+        )
+
+    def links(self, subscriber: Subscriber, digest: Digest | None = None) -> ReaderLinks:
+        """A reader's signed addresses, as far as this installation offers them."""
+        return signed_links.reader_links(self.keys, self.offers.base_url, subscriber, digest, list_address=self.offers.list_address)
+
+    def envelope(self, letter: Letter, now: datetime) -> Envelope:
+        """The mail of a delivery, as it goes to the relay. Raises NotFoundError, TemplateError, ValueError."""
+        delivery, content = letter.delivery, self.content(letter, now)
+        return Envelope(
+            sender=signed_links.verp_address(self.keys, delivery.id, self.offers.bounce_domain),
+            recipient=delivery.recipient,
+            message_id=delivery.message_id,
+            message=self._bytes(delivery, content, letter.subscriber, letter.digest, now),
+        )
+
+    def test_envelope(self, digest: Digest, subscriber: Subscriber, now: datetime) -> Envelope:
+        """An issue to look at: it is nobody's delivery, so nothing that comes back of it counts."""
+        if subscriber.email is None:
+            raise NotFoundError(f"{subscriber.public_id} reads by feed alone: there is no address to send to")
+        message_id = f"test.{digest.period}.{int(now.timestamp())}@{self.offers.bounce_domain}"
+        message = mime.build_message(
+            self.issue(digest, subscriber, now),
+            identity=self.identity,
+            recipient=subscriber.email,
+            recipient_name=subscriber.profile.name,
+            message_id=message_id,
+            date=now,
+            links=self.links(subscriber, digest),
+            kind=MailKind.ISSUE,
+        )
+        return Envelope(sender=self.identity.sender, recipient=subscriber.email, message=message, message_id=message_id)
+
+    def _bytes(self, delivery: Delivery, content: MailContent, subscriber: Subscriber | None, digest: Digest | None, now: datetime) -> bytes:
+        issue = delivery.kind is MailKind.ISSUE
+        reply_to = delivery.values.get("reply_to")
+        return mime.build_message(
+            content,
+            identity=self.identity,
+            recipient=delivery.recipient,
+            recipient_name=subscriber.profile.name if subscriber and issue else "",
+            message_id=delivery.message_id,
+            date=now,
+            links=self.links(subscriber, digest) if subscriber and issue else None,
+            kind=delivery.kind,
+            list_headers={"Reply-To": str(reply_to)} if reply_to else None,
+        )

@@ -1,0 +1,101 @@
+"""Source actions: add, look at, import and export the places that entries come from. The one way for every shell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from urllib.parse import urlsplit
+
+from paperround.errors import AlreadyExistsError, FetchError, PaperroundError, ParseError
+from paperround.models import Entry, Source, SourceKind
+from paperround.pipeline.interfaces import Fetcher, Storage
+from paperround.sources import identity, opml, recognition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What would be read from a place."""
+
+    location: str
+    kind: SourceKind
+    title: str
+    entries: tuple[Entry, ...]
+    works: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSource:
+    """What an administrator says of a source to be added; None is found out."""
+
+    kind: SourceKind | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    backlog: str | None = None  # all, none, or a number
+    as_of: date | None = None
+
+
+async def look(fetcher: Fetcher, location: str, *, kind: SourceKind | None, now: datetime, as_of: date | None = None) -> Seen:
+    """Read a place without remembering anything. Raises FetchError and ParseError."""
+    fetched = await fetcher.fetch(location)
+    if fetched.status == 410:
+        raise FetchError(f"{location}: gone for good (HTTP 410)", status=410)
+    found = kind or recognition.guess_kind(fetched.body, url=fetched.url, headers=fetched.headers)
+    feed = recognition.read_source(fetched.body, url=fetched.url, kind=found, headers=fetched.headers, now=now, as_of=as_of)
+    works = len(identity.place(feed.entries, {}).groups)
+    return Seen(location=location, kind=found, title=feed.title, entries=feed.entries, works=works)
+
+
+async def add_source(storage: Storage, fetcher: Fetcher, location: str, given: NewSource, *, now: datetime) -> Source:
+    """Add one place after reading it once. Raises AlreadyExistsError, FetchError, ParseError, ValueError."""
+    backlog = parse_backlog(given.backlog)  # wrong words are told before anything is asked of a server
+    if any(source.location == location for source in await storage.sources()):
+        raise AlreadyExistsError(f"{location} is a source already")
+    seen = await look(fetcher, location, kind=given.kind, now=now, as_of=given.as_of)
+    if given.backlog is None:
+        backlog = None if is_file(location) or seen.kind is SourceKind.DAILY_PAPERS else 0
+    return await storage.add_source(
+        location=location,
+        kind=seen.kind,
+        name=free_name(given.name or seen.title or place_name(location), [source.name for source in await storage.sources()]),
+        tags=given.tags,
+        backlog=backlog,
+        as_of=given.as_of,
+        now=now,
+    )
+
+
+def parse_backlog(text: str | None) -> int | None:
+    """How many entries of the first poll are new; None = all. Raises ValueError."""
+    if text is None or text == "all":
+        return None
+    if text == "none":
+        return 0
+    if not text.isdigit():
+        raise ValueError(f'backlog must be "all", "none" or a number, not {text!r}')
+    return int(text)
+
+
+def is_file(location: str) -> bool:
+    return urlsplit(location).scheme not in ("http", "https")
+
+
+def place_name(location: str) -> str:
+    """A name out of an address: its host, or the file's name."""
+    return urlsplit(location).hostname or location.rstrip("/").rpartition("/")[2]
+
+
+def free_name(wanted: str, taken: Sequence[str]) -> str:
+    """The name, with a number behind it when another source has it already."""
+    names = [wanted, *(f"{wanted} {number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+async def import_opml(storage: Storage, fetcher: Fetcher, text: bytes, *, now: datetime) -> tuple[list[Source], list[str]]:
+    """Add the feeds of an OPML file; one that cannot be added fails alone. Raises ParseError for what is no OPML."""
+    added, failed = [], []
+    for outline in opml.read_opml(text):
+        given = NewSource(name=outline.title or None, tags=outline.tags)
+        try:
+            added.append(await add_source(storage, fetcher, outline.url, given, now=now))
+        except (PaperroundError, ParseError) as error:
+            failed.append(str(error))
+    return added, failed

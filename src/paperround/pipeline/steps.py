@@ -1,0 +1,127 @@
+"""Steps: the whole round in its order — sync, collect, embed, compose, deliver, prune — over the parts that wiring built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from paperround.models import Source, Subscriber
+from paperround.pipeline.collect import Collected, collect
+from paperround.pipeline.compose import Composed, ComposeRules, compose, preview
+from paperround.pipeline.deliver import Delivered, DeliverRules, DeliveryRun
+from paperround.pipeline.embed import Embedded, embed
+from paperround.pipeline.interfaces import Clock, Embedder, Fetcher, Progress, Storage, Transport
+from paperround.pipeline.messages import Messages
+from paperround.sources.polling import PollingRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long what is no longer needed is kept."""
+
+    entries: timedelta = timedelta(days=400)
+    pending: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRules:
+    polling: PollingRules
+    compose: ComposeRules
+    deliver: DeliverRules
+    retention: Retention = Retention()
+
+
+@dataclass(slots=True, kw_only=True)
+class Round:
+    """What one whole round came to."""
+
+    collected: Collected
+    embedded: Embedded
+    composed: Composed
+    delivered: Delivered
+
+
+class Steps:
+    """The steps of the pipeline. Each can be run alone, repeated and interrupted: storage stands between them."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        fetcher: Fetcher,
+        embedder: Embedder,
+        open_transport: Callable[[], Transport],
+        messages: Messages,
+        clock: Clock,
+        wall: Clock,
+        rules: StepRules,
+    ) -> None:
+        """`open_transport` is called for a delivery: the other steps need no relay."""
+        self.storage, self.fetcher, self.embedder = storage, fetcher, embedder
+        self.open_transport, self.messages = open_transport, messages
+        self.clock, self.wall, self.rules = clock, wall, rules
+        self._delivering: DeliveryRun | None = None
+
+    async def collect(self, sources: list[Source] | None = None) -> Collected:
+        return await collect(self.storage, self.fetcher, now=self.clock.now(), rules=self.rules.polling, sources=sources)
+
+    async def embed(self, progress: Progress | None = None) -> Embedded:
+        return await embed(self.storage, self.embedder, now=self.clock.now(), progress=progress)
+
+    async def compose(self, *, keep: bool = False) -> Composed:
+        return await compose(self.storage, self.rules.compose, now=self.clock.now(), keep=keep)
+
+    async def deliver(self) -> Delivered:
+        """Until nothing is due. The transport is closed again: between two runs no connection stays open."""
+        transport = self.open_transport()
+        self._delivering = DeliveryRun(self.storage, transport, self.messages, self.clock, self.wall, self.rules.deliver)
+        try:
+            return await self._delivering.run()
+        finally:
+            self._delivering = None
+            await transport.close()
+
+    def stop_delivering(self) -> None:
+        """Let the mails under way finish, give the others back."""
+        if self._delivering:
+            self._delivering.stop()
+
+    async def send_test(self, subscriber: Subscriber) -> str | None:
+        """Send a subscriber the next issue once, to look at; nothing is recorded. What went wrong, or None."""
+        now = self.clock.now()
+        digest = await preview(self.storage, self.rules.compose, subscriber, now=now)
+        transport = self.open_transport()
+        try:
+            result = await transport.send(self.messages.test_envelope(digest, subscriber, now), before_mail=yes)
+        finally:
+            await transport.close()
+        return None if result and result.accepted else result.reply if result else "not sent"
+
+    async def prune(self, *, limit: int = 1000) -> dict[str, int]:
+        """Remove what retention no longer keeps, a small step at a time."""
+        now, kept = self.clock.now(), self.rules.retention
+        removed = await self.storage.prune(now - kept.entries, limit=limit)
+        return {**removed, "unconfirmed": await self.storage.remove_pending(now - kept.pending)}
+
+    async def round(self, progress: Progress | None = None) -> Round:
+        """All of it, for what is due."""
+        return Round(
+            collected=await self.collect(),
+            embedded=await self.embed(progress),
+            composed=await self.compose(),
+            delivered=await self.deliver(),
+        )
+
+
+async def yes() -> bool:
+    """Nothing is written down before a test mail."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A clock that stands where `--now` put it."""
+
+    moment: datetime
+
+    def now(self) -> datetime:
+        return self.moment

@@ -1,0 +1,172 @@
+"""Database: opens the one database of an installation, SQLite or PostgreSQL, and gives the others their transactions."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Table, event, inspect, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from paperround.errors import StorageError
+from paperround.storage import schema
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+PARAMETERS = 5_000  # values bound in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535
+
+Value = TypeVar("Value")
+
+
+class Database:
+    """An engine and its transactions."""
+
+    def __init__(self, engine: AsyncEngine, shown: str, fold: Callable[[str], str]) -> None:
+        """`shown`: how errors name it, without password. `fold`: one spelling for all that reach the same mailbox."""
+        self.engine, self.shown, self.fold = engine, shown, fold
+        self.sqlite = engine.dialect.name == "sqlite"
+        self.instance_id = ""
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads. Raises StorageError."""
+        with self.explained():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes, committed at its end. Raises StorageError.
+
+        On SQLite it takes the write lock at once: one that reads first and writes later fails with "locked" whatever the timeout."""
+        with self.explained():
+            async with self.engine.connect() as connection:
+                if self.sqlite:
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                await connection.commit()
+
+    def explained(self) -> "_Explained":
+        return _Explained(self.shown)
+
+    def insert(self, table: Table) -> Any:
+        """The dialect's INSERT, which knows ON CONFLICT."""
+        return sqlite.insert(table) if self.sqlite else postgresql.insert(table)
+
+
+class _Explained:
+    """Turns what the driver raises into one line that names the database."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            raise StorageError(f"{self.shown}: {reason(error)}") from error
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """What is wrong, in words that say what to do where we know it."""
+    told = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
+    told = told.strip().splitlines()[0] if told.strip() else type(error).__name__
+    if "locked" in told:
+        return "the database is locked by another program"
+    if "full" in told or "disk" in told.lower():
+        return f"the disk is full or cannot be written: {told}"
+    if "not a database" in told:
+        return "this file is no database"
+    return told
+
+
+def batches(values: Iterable[Value], size: int = PARAMETERS) -> Iterator[list[Value]]:
+    """Lists of at most `size`, for IN."""
+    everything = list(values)
+    for start in range(0, len(everything), size):
+        yield everything[start : start + size]
+
+
+async def insert_many(connection: AsyncConnection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """One executemany; nothing for no rows."""
+    if rows:
+        await connection.execute(statement, rows)
+
+
+# ---------------------------------------------------------------- opening
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """Raises StorageError for an address that is none."""
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        raise StorageError("the database's address is none: write sqlite:///PATH or postgresql+psycopg://…") from None
+    if parsed.get_backend_name() != "sqlite":
+        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10)
+    folder = Path(parsed.database or "").parent
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 30, "isolation_level": None})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+        "busy_timeout=30000",
+        "secure_delete=ON",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+async def prepare(database: Database, *, upgrade: bool) -> None:
+    """Bring an empty database to this version, refuse one of another version unless `upgrade`. Raises StorageError."""
+    with database.explained():
+        async with database.engine.connect() as connection:
+            if database.sqlite:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            await connection.run_sync(_migrate, database.shown, upgrade)
+            found = (await connection.execute(select(schema.instance.c.id))).scalar_one()
+            await connection.commit()
+    database.instance_id = found
+
+
+def _migrate(connection: Connection, shown: str, upgrade: bool) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    script = ScriptDirectory.from_config(config)
+    head, current = script.get_current_head(), MigrationContext.configure(connection).get_current_revision()
+    if current == head:
+        return
+    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    if current is None and tables:
+        raise StorageError(f"{shown}: holds tables that are not ours; name another database")
+    if current is not None and current not in {each.revision for each in script.walk_revisions()}:
+        raise StorageError(f"{shown}: was written by a newer version of paperround; install that version")
+    if current is not None and not upgrade:
+        raise StorageError(f"{shown}: is of an older version; back it up, then run `paperround db upgrade`")
+    command.upgrade(config, "head")
+
+
+async def faults(database: Database) -> list[str]:
+    """What is wrong with the file; empty = sound."""
+    async with database.reading() as connection:
+        if not database.sqlite:
+            await connection.execute(text("SELECT 1"))
+            return []
+        lines = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
+        orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+    return [str(line) for line in lines if line != "ok"] + [f"a row points to one that is missing: {tuple(row)}" for row in orphans]

@@ -1,0 +1,162 @@
+"""Deliveries: the outbox's rows, claimed by engines and never by two at a time."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, or_, select, update
+
+from paperround.models import ConsentState, Delivery, DeliveryId, DeliveryState, DigestId, EngineId, MailKind, SubscriberId
+from paperround.records import NewDelivery
+from paperround.storage.database import Database, batches
+from paperround.storage.schema import deliveries, engines, subscribers, suppressions
+
+HIDDEN = frozenset(("folded", "claimed_by", "claimed_until"))
+QUEUED, SENDING, DEFERRED, IN_DOUBT = (
+    each.value for each in (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.DEFERRED, DeliveryState.IN_DOUBT)
+)
+UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
+
+
+def delivery_row(new: NewDelivery, fold: Callable[[str], str], *, digest_id: DigestId | None, now: datetime) -> dict[str, Any]:
+    return {
+        "kind": new.kind.value,
+        "subscriber_id": new.subscriber_id,
+        "digest_id": digest_id,
+        "recipient": new.recipient,
+        "folded": fold(new.recipient),
+        "message_id": new.message_id,
+        "state": QUEUED,
+        "created_at": now,
+        "next_attempt_at": now,
+        "values": dict(new.values),
+    }
+
+
+def delivery_of(row: Row[Any]) -> Delivery:
+    values = {name: value for name, value in row._mapping.items() if name not in HIDDEN}
+    return Delivery(**{**values, "kind": MailKind(row.kind), "state": DeliveryState(row.state)})
+
+
+# An issue needs a reader who may be mailed; the short mails (a confirmation, an answer) go to whoever asked for them.
+READER_MAY = and_(subscribers.c.id == deliveries.c.subscriber_id, subscribers.c.state == ConsentState.ACTIVE.value)
+SUPPRESSED = select(suppressions.c.address).where(suppressions.c.address == func.lower(deliveries.c.recipient)).exists()
+MAY_GO = and_(~SUPPRESSED, or_(deliveries.c.kind != MailKind.ISSUE.value, select(subscribers.c.id).where(READER_MAY).exists()))
+
+
+class DeliveryRows:
+    """The DeliveryStore."""
+
+    db: Database
+
+    async def queue(self, delivery: NewDelivery, *, now: datetime) -> Delivery:
+        async with self.db.writing() as connection:
+            row = delivery_row(delivery, self.db.fold, digest_id=None, now=now)
+            return delivery_of((await connection.execute(deliveries.insert().returning(*deliveries.c), row)).one())
+
+    # ------------------------------------------------------------ engines
+
+    async def start_engine(self, engine: EngineId, now: datetime) -> None:
+        statement = self.db.insert(engines).values(id=engine, started_at=now, seen_at=now)
+        async with self.db.writing() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
+
+    async def heartbeat(self, engine: EngineId, now: datetime) -> None:
+        async with self.db.writing() as connection:
+            await connection.execute(update(engines).where(engines.c.id == engine).values(seen_at=now))
+
+    async def stop_engine(self, engine: EngineId) -> None:
+        mine = deliveries.c.claimed_by == engine
+        async with self.db.writing() as connection:
+            await connection.execute(update(deliveries).where(mine, deliveries.c.state != SENDING).values(**UNCLAIMED))
+            doubt = {"state": IN_DOUBT, **UNCLAIMED}
+            await connection.execute(update(deliveries).where(mine, deliveries.c.state == SENDING).values(**doubt))
+            await connection.execute(delete(engines).where(engines.c.id == engine))
+
+    async def recover(self, now: datetime, *, silent_for: float) -> tuple[int, int]:
+        alive = select(engines.c.id).where(engines.c.seen_at > now - timedelta(seconds=silent_for))
+        dead = and_(deliveries.c.claimed_by.is_not(None), deliveries.c.claimed_by.not_in(alive))
+        async with self.db.writing() as connection:
+            doubt = update(deliveries).where(dead, deliveries.c.state == SENDING).values(state=IN_DOUBT, **UNCLAIMED)
+            in_doubt = (await connection.execute(doubt)).rowcount
+            back = (await connection.execute(update(deliveries).where(dead).values(**UNCLAIMED))).rowcount
+            await connection.execute(delete(engines).where(engines.c.seen_at <= now - timedelta(seconds=silent_for)))
+        return back, in_doubt
+
+    # ------------------------------------------------------------ claiming and sending
+
+    async def claim(self, engine: EngineId, now: datetime, *, limit: int, until: datetime) -> list[Delivery]:
+        due = select(deliveries.c.id).where(
+            deliveries.c.state.in_((QUEUED, DEFERRED)), deliveries.c.claimed_by.is_(None), deliveries.c.next_attempt_at <= now, MAY_GO
+        )
+        due = due.order_by(deliveries.c.next_attempt_at, deliveries.c.id).limit(limit)
+        if not self.db.sqlite:
+            due = due.with_for_update(skip_locked=True)
+        mine = update(deliveries).where(deliveries.c.id.in_(due.scalar_subquery())).values(claimed_by=engine, claimed_until=until)
+        async with self.db.writing() as connection:
+            rows = (await connection.execute(mine.returning(*deliveries.c))).all()
+        return sorted(map(delivery_of, rows), key=lambda each: (each.next_attempt_at or each.created_at, each.id))
+
+    async def mark_sending(self, ids: Sequence[DeliveryId], now: datetime) -> list[DeliveryId]:
+        going = []
+        async with self.db.writing() as connection:
+            for batch in batches(ids):
+                wanted = (
+                    deliveries.c.id.in_(batch),
+                    deliveries.c.state.in_((QUEUED, DEFERRED)),
+                    deliveries.c.claimed_by.is_not(None),
+                    MAY_GO,
+                )
+                values = {"state": SENDING, "first_attempt_at": func.coalesce(deliveries.c.first_attempt_at, now)}
+                rows = await connection.execute(update(deliveries).where(*wanted).values(**values).returning(deliveries.c.id))
+                going += [DeliveryId(row.id) for row in rows]
+        return going
+
+    async def finish(self, finished: Sequence[Delivery]) -> None:
+        names = ("attempts", "next_attempt_at", "first_attempt_at", "finished_at", "code", "reply")
+        async with self.db.writing() as connection:
+            for each in finished:
+                values = {name: getattr(each, name) for name in names}
+                own = (deliveries.c.id == each.id, deliveries.c.state != DeliveryState.CANCELLED.value)
+                await connection.execute(update(deliveries).where(*own).values(state=each.state.value, **values, **UNCLAIMED))
+
+    async def release(self, ids: Sequence[DeliveryId]) -> None:
+        async with self.db.writing() as connection:
+            for batch in batches(ids):
+                await connection.execute(
+                    update(deliveries).where(deliveries.c.id.in_(batch), deliveries.c.state != SENDING).values(**UNCLAIMED)
+                )
+
+    async def resend_in_doubt(self, now: datetime) -> int:
+        values = {"state": QUEUED, "next_attempt_at": now}
+        async with self.db.writing() as connection:
+            return (await connection.execute(update(deliveries).where(deliveries.c.state == IN_DOUBT).values(**values))).rowcount
+
+    # ------------------------------------------------------------ reading
+
+    async def _delivery(self, *wanted: Any) -> Delivery | None:
+        async with self.db.reading() as connection:
+            row = (await connection.execute(select(deliveries).where(*wanted))).first()
+        return delivery_of(row) if row else None
+
+    async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
+        return await self._delivery(deliveries.c.id == delivery_id)
+
+    async def delivery_by_message_id(self, message_id: str) -> Delivery | None:
+        return await self._delivery(deliveries.c.message_id == message_id)
+
+    async def deliveries_of(self, subscriber_id: SubscriberId, *, limit: int) -> list[Delivery]:
+        query = select(deliveries).where(deliveries.c.subscriber_id == subscriber_id)
+        async with self.db.reading() as connection:
+            return [delivery_of(row) for row in await connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))]
+
+    async def count_deliveries(self) -> dict[DeliveryState, int]:
+        async with self.db.reading() as connection:
+            rows = await connection.execute(select(deliveries.c.state, func.count().label("n")).group_by(deliveries.c.state))
+            return {DeliveryState(row.state): row.n for row in rows}
+
+    async def last_mail_to(self, recipient: str, kind: MailKind) -> datetime | None:
+        wanted = (deliveries.c.folded == self.db.fold(recipient), deliveries.c.kind == kind.value)
+        async with self.db.reading() as connection:
+            found: datetime | None = (await connection.execute(select(func.max(deliveries.c.created_at)).where(*wanted))).scalar_one()
+            return found

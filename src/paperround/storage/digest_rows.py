@@ -1,0 +1,177 @@
+"""Digests: the decision records, with their items and the deliveries that were decided with them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields, replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paperround.errors import NotFoundError
+from paperround.models import Digest, DigestId, DigestItem, ItemRole, Reason, ReasonKind, SubscriberId, Work, WorkId
+from paperround.records import NewDigest
+from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.delivery_rows import delivery_row
+from paperround.storage.schema import deliveries, digest_items, digests, subscribers, works
+
+ROLES = {role: place for place, role in enumerate(ItemRole)}
+
+
+def reason_json(reason: Reason) -> dict[str, Any]:
+    values = {each.name: getattr(reason, each.name) for each in fields(reason)}
+    liked_at = values["liked_at"]
+    return {**values, "kind": reason.kind.value, "words": list(reason.words), "liked_at": liked_at.isoformat() if liked_at else None}
+
+
+def reason_of(values: dict[str, Any]) -> Reason:
+    liked_at = values["liked_at"]
+    return Reason(
+        **{
+            **values,
+            "kind": ReasonKind(values["kind"]),
+            "words": tuple(values["words"]),
+            "liked_at": datetime.fromisoformat(liked_at) if liked_at else None,
+        }
+    )
+
+
+class DigestRows:
+    """The DigestStore."""
+
+    db: Database
+
+    _works: Callable[[AsyncConnection, Any, Sequence[int]], Awaitable[dict[WorkId, Work]]]  # of EntryRows
+
+    async def record_digests(self, decided: Sequence[NewDigest]) -> list[Digest]:
+        if not decided:
+            return []
+        recorded = []
+        async with self.db.writing() as connection:
+            ids = await self._insert_new(connection, decided)
+            for each in decided:
+                number = ids.get((each.digest.subscriber_id, each.digest.period))
+                if number is not None:
+                    recorded.append((each, replace(each.digest, id=DigestId(number))))
+            await insert_many(connection, digest_items.insert(), [row for _, digest in recorded for row in item_rows(digest)])
+            queued = [
+                delivery_row(each.delivery, self.db.fold, digest_id=digest.id, now=digest.created_at)
+                for each, digest in recorded
+                if each.delivery
+            ]
+            await insert_many(connection, deliveries.insert(), queued)
+            for each in decided:
+                row = subscribers.c
+                values: dict[str, Any] = {"next_due_at": each.next_due_at}
+                if (each.digest.subscriber_id, each.digest.period) in ids:
+                    values |= {"last_cutoff": each.digest.cutoff, "issues": row.issues + 1}
+                await connection.execute(update(subscribers).where(row.id == each.digest.subscriber_id).values(**values))
+        return [digest for _, digest in recorded]
+
+    async def _insert_new(self, connection: AsyncConnection, decided: Sequence[NewDigest]) -> dict[tuple[int, date], int]:
+        """The ids of the digests that were not there, by subscriber and period."""
+        names = ("subscriber_id", "period", "number", "due_at", "since", "cutoff", "created_at", "candidates", "kind")
+        rows = [{**{name: getattr(each.digest, name) for name in names}, "notes": list(each.digest.notes)} for each in decided]
+        statement = self.db.insert(digests).on_conflict_do_nothing(index_elements=["subscriber_id", "period"])
+        result = await connection.execute(statement.returning(digests.c.id, digests.c.subscriber_id, digests.c.period), rows)
+        return {(row.subscriber_id, row.period): row.id for row in result}
+
+    async def digest(self, digest_id: DigestId) -> Digest:
+        found = await self.digests([digest_id])
+        if digest_id not in found:
+            raise NotFoundError(f"there is no issue {digest_id}")
+        return found[digest_id]
+
+    async def digests(self, ids: Sequence[DigestId]) -> dict[DigestId, Digest]:
+        async with self.db.reading() as connection:
+            rows: list[Row[Any]] = []
+            for batch in batches(ids):
+                rows += (await connection.execute(select(digests).where(digests.c.id.in_(batch)))).all()
+            return {digest.id: digest for digest in await self._digests(connection, rows)}
+
+    async def digests_of(self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None) -> list[Digest]:
+        query = select(digests).where(digests.c.subscriber_id == subscriber_id)
+        if since:
+            query = query.where(digests.c.created_at >= since)
+        async with self.db.reading() as connection:
+            rows = (await connection.execute(query.order_by(digests.c.created_at.desc(), digests.c.id.desc()).limit(limit))).all()
+            return await self._digests(connection, rows)
+
+    async def digest_on(self, subscriber_id: SubscriberId, period: date) -> Digest | None:
+        async with self.db.reading() as connection:
+            wanted = select(digests).where(digests.c.subscriber_id == subscriber_id, digests.c.period == period)
+            found = await self._digests(connection, (await connection.execute(wanted)).all())
+        return found[0] if found else None
+
+    async def _digests(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Digest]:
+        """Rows with their items, in the rows' order."""
+        items: dict[int, list[Row[Any]]] = {}
+        for batch in batches([row.id for row in rows]):
+            query = select(digest_items).where(digest_items.c.digest_id.in_(batch)).order_by(digest_items.c.place)
+            for item in await connection.execute(query):
+                items.setdefault(item.digest_id, []).append(item)
+        found = await self._works(connection, works.c.id, sorted({item.work_id for several in items.values() for item in several}))
+        return [digest_of(row, items.get(row.id, []), found) for row in rows]
+
+    async def issued_works(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, dict[WorkId, datetime]]:
+        issued: dict[SubscriberId, dict[WorkId, datetime]] = {}
+        shown = digest_items.c.role != ItemRole.BELOW.value
+        async with self.db.reading() as connection:
+            for batch in batches(subscriber_ids):
+                query = (
+                    select(digests.c.subscriber_id, digest_items.c.work_id, digests.c.created_at)
+                    .join(digests, digests.c.id == digest_items.c.digest_id)
+                    .where(digests.c.subscriber_id.in_(batch), shown)
+                    .order_by(digests.c.created_at)
+                )
+                for row in await connection.execute(query):
+                    issued.setdefault(SubscriberId(row.subscriber_id), {})[WorkId(row.work_id)] = row.created_at
+        return issued
+
+    async def feed_items(self, subscriber_id: SubscriberId, *, limit: int, since: datetime) -> list[tuple[Digest, DigestItem]]:
+        found = await self.digests_of(subscriber_id, limit=limit, since=since)
+        shown = [(digest, item) for digest in found for item in digest.items if item.role is not ItemRole.BELOW]
+        return shown[:limit]
+
+
+def item_rows(digest: Digest) -> list[dict[str, Any]]:
+    return [
+        {
+            "digest_id": digest.id,
+            "place": place,
+            "work_id": item.work.id,
+            "role": item.role.value,
+            "number": item.number,
+            "score": item.score,
+            "strength": item.strength,
+            "reason": reason_json(item.reason),
+            "excerpt": list(item.excerpt),
+            "best": item.best,
+            "also": list(item.also),
+        }
+        for place, item in enumerate(digest.items)
+    ]
+
+
+def digest_of(row: Row[Any], items: Sequence[Row[Any]], works: dict[WorkId, Work]) -> Digest:
+    values = dict(row._mapping)
+    return Digest(
+        **{
+            **values,
+            "notes": tuple(row.notes),
+            "items": tuple(
+                DigestItem(
+                    work=works[WorkId(item.work_id)],
+                    role=ItemRole(item.role),
+                    number=item.number,
+                    score=item.score,
+                    strength=item.strength,
+                    reason=reason_of(item.reason),
+                    excerpt=tuple(item.excerpt),
+                    best=item.best,
+                    also=tuple(item.also),
+                )
+                for item in items
+            ),
+        }
+    )

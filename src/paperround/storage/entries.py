@@ -1,0 +1,368 @@
+"""Entries: what sources carried, kept as works with their keys, aliases and mentions."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paperround.errors import NotFoundError
+from paperround.models import Entry, Links, Mention, Source, SourceId, Work, WorkId
+from paperround.records import KnownWork, Placement, Recorded
+from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.schema import digest_items, mentions, votes, work_aliases, work_keys, work_vectors, works
+
+FIELDS = tuple(column.name for column in works.columns)
+KEPT = frozenset(("quiet", "content_hash", "version"))  # of the row, not of the noun
+
+
+def content_hash(title: str, abstract: str) -> str:
+    return hashlib.sha256(f"{title}\0{abstract}".encode()).hexdigest()
+
+
+def work_of(row: Row[Any], found: Sequence[Mention]) -> Work:
+    values = {name: value for name, value in zip(FIELDS, row, strict=True) if name not in KEPT}
+    for name in ("authors", "categories", "keywords"):
+        values[name] = tuple(values[name])
+    return Work(**{**values, "id": WorkId(values["id"]), "links": Links(**values["links"]), "mentions": tuple(found)})
+
+
+def identifier(entry: Entry) -> str:
+    """What the source itself calls an entry."""
+    return entry.guid or entry.url or entry.title
+
+
+class EntryRows:
+    """The WorkStore."""
+
+    db: Database
+
+    async def record_entries(
+        self,
+        source: Source,
+        entries: Sequence[Entry],
+        *,
+        seen_at: datetime,
+        place: Callable[[Sequence[Entry], Mapping[str, KnownWork]], Placement],
+        keys: Callable[[Entry], frozenset[str]],
+        material_change: Callable[[str, str], str | None],
+        quiet: bool = False,
+    ) -> Recorded:
+        if not entries:
+            return Recorded(entries=0, new_entries=0, new_works=0, merged_works=0)
+        async with self.db.writing() as connection:
+            known = await known_works(connection, frozenset().union(*map(keys, entries)))
+            placement = place(entries, known)
+            rows = await self._rows(connection, {work_id for several in placement.works for work_id in several})
+            ids, fresh = await self._write_works(connection, entries, placement, rows, seen_at, material_change, quiet=quiet)
+            merged = 0
+            for several in placement.works:
+                for other in several[1:]:
+                    await self._merge(connection, other, several[0])
+                    merged += 1
+            await self._write_keys(connection, placement, ids)
+            new = await self._write_mentions(connection, source, entries, placement, ids, seen_at)
+        return Recorded(entries=len(entries), new_entries=new, new_works=fresh, merged_works=merged)
+
+    async def _rows(self, connection: AsyncConnection, ids: Iterable[WorkId]) -> dict[int, dict[str, Any]]:
+        found = {}
+        for batch in batches(ids):
+            for row in await connection.execute(select(works).where(works.c.id.in_(batch))):
+                found[row.id] = dict(row._mapping)
+        return found
+
+    async def _write_works(
+        self,
+        connection: AsyncConnection,
+        entries: Sequence[Entry],
+        placement: Placement,
+        rows: Mapping[int, dict[str, Any]],
+        seen_at: datetime,
+        material_change: Callable[[str, str], str | None],
+        *,
+        quiet: bool,
+    ) -> tuple[list[int], int]:
+        """Insert new works, update known ones; the work id of each group, and how many are new."""
+        ids: list[int] = [several[0] if several else 0 for several in placement.works]
+        fresh = [group for group, work_id in enumerate(ids) if not work_id]
+        new_rows, changed = [], []
+        for group, members in enumerate(placement.groups):
+            mine = [entries[member] for member in members]
+            if not ids[group]:
+                new_rows.append(new_work(mine, seen_at, quiet=quiet))
+                continue
+            before = [rows[work_id] for work_id in placement.works[group]]
+            after = updated_work(before, mine, seen_at, material_change, quiet=quiet)
+            if after != before[0]:
+                changed.append(after)
+        if new_rows:
+            result = await connection.execute(works.insert().returning(works.c.id, sort_by_parameter_order=True), new_rows)
+            for group, work_id in zip(fresh, result.scalars(), strict=True):
+                ids[group] = work_id
+        for row in changed:
+            await connection.execute(update(works).where(works.c.id == row["id"]).values({name: row[name] for name in row if name != "id"}))
+        return ids, len(fresh)
+
+    async def _merge(self, connection: AsyncConnection, other: int, survivor: int) -> None:
+        """`other` becomes an alias: what was said, sent and voted of it follows."""
+        await connection.execute(update(mentions).where(mentions.c.work_id == other).values(work_id=survivor))
+        await connection.execute(update(digest_items).where(digest_items.c.work_id == other).values(work_id=survivor))
+        voted = select(votes.c.subscriber_id).where(votes.c.work_id == survivor)
+        await connection.execute(delete(votes).where(votes.c.work_id == other, votes.c.subscriber_id.in_(voted)))
+        await connection.execute(update(votes).where(votes.c.work_id == other).values(work_id=survivor))
+        await connection.execute(update(work_keys).where(work_keys.c.work_id == other).values(work_id=survivor))
+        await connection.execute(update(work_aliases).where(work_aliases.c.work_id == other).values(work_id=survivor))
+        await connection.execute(work_aliases.insert().values(alias=other, work_id=survivor))
+        await connection.execute(delete(work_vectors).where(work_vectors.c.work_id == other))
+        await connection.execute(delete(works).where(works.c.id == other))
+
+    async def _write_keys(self, connection: AsyncConnection, placement: Placement, ids: Sequence[int]) -> None:
+        rows = [{"key": key, "work_id": work_id} for work_id, several in zip(ids, placement.keys, strict=True) for key in sorted(several)]
+        await insert_many(connection, self.db.insert(work_keys).on_conflict_do_nothing(), rows)
+
+    async def _write_mentions(
+        self,
+        connection: AsyncConnection,
+        source: Source,
+        entries: Sequence[Entry],
+        placement: Placement,
+        ids: Sequence[int],
+        seen_at: datetime,
+    ) -> int:
+        rows = {}
+        for work_id, members in zip(ids, placement.groups, strict=True):
+            for entry in (entries[member] for member in members):
+                rows[identifier(entry)] = {
+                    "work_id": work_id,
+                    "source_id": source.id,
+                    "source_name": source.name,
+                    "identifier": identifier(entry),
+                    "seen_at": seen_at,
+                    "url": entry.url,
+                    "position": entry.position,
+                    "page_date": entry.page_date,
+                    "upvotes": entry.upvotes,
+                    "version": entry.version,
+                }
+        there = 0
+        for batch in batches(rows):
+            wanted = select(func.count()).select_from(mentions)
+            there += (
+                await connection.execute(wanted.where(mentions.c.source_id == source.id, mentions.c.identifier.in_(batch)))
+            ).scalar_one()
+        statement = self.db.insert(mentions)
+        again = {name: statement.excluded[name] for name in ("work_id", "url", "position", "page_date", "upvotes", "version")}
+        await insert_many(
+            connection,
+            statement.on_conflict_do_update(index_elements=["source_id", "identifier"], set_=again),
+            list(rows.values()),
+        )
+        return len(rows) - there
+
+    # ------------------------------------------------------------ reading
+
+    async def works(self, ids: Sequence[WorkId]) -> dict[WorkId, Work]:
+        async with self.db.reading() as connection:
+            real = await surviving(connection, ids)
+            found = await self._works(connection, works.c.id, sorted(set(real.values())))
+        return {work_id: found[real[work_id]] for work_id in ids if real[work_id] in found}
+
+    async def works_seen(self, after: datetime, until: datetime) -> list[Work]:
+        def within(column: Any) -> Any:
+            return and_(column > after, column <= until)
+
+        wanted = and_(~works.c.withdrawn, or_(and_(~works.c.quiet, within(works.c.first_seen_at)), within(works.c.changed_at)))
+        async with self.db.reading() as connection:
+            ids = (await connection.execute(select(works.c.id).where(wanted).order_by(works.c.id))).scalars().all()
+            return list((await self._works(connection, works.c.id, ids)).values())
+
+    async def _works(self, connection: AsyncConnection, column: Any, values: Sequence[int]) -> dict[WorkId, Work]:
+        said: dict[int, list[Mention]] = {}
+        found: dict[WorkId, Work] = {}
+        for batch in batches(values):
+            query = select(mentions).where(mentions.c.work_id.in_(batch)).order_by(mentions.c.seen_at, mentions.c.id)
+            for row in await connection.execute(query):
+                said.setdefault(row.work_id, []).append(mention_of(row))
+            for row in await connection.execute(select(works).where(column.in_(batch)).order_by(works.c.id)):
+                found[WorkId(row.id)] = work_of(row, said.get(row.id, []))
+        return found
+
+    async def find_work(self, reference: str) -> Work:
+        found = await self.resolve([reference])
+        if reference not in found:
+            raise NotFoundError(f"there is no work {reference!r}: name it by id, arxiv:…, doi:…, address or exact title")
+        return (await self.works([found[reference]]))[found[reference]]
+
+    async def resolve(self, references: Sequence[str]) -> dict[str, WorkId]:
+        found: dict[str, WorkId] = {}
+        async with self.db.reading() as connection:
+            for reference in references:
+                work_id = await find(connection, reference.strip())
+                if work_id is not None:
+                    found[reference] = WorkId(work_id)
+        return found
+
+    async def count_works(self) -> int:
+        async with self.db.reading() as connection:
+            return (await connection.execute(select(func.count()).select_from(works))).scalar_one()
+
+
+async def find(connection: AsyncConnection, reference: str) -> int | None:
+    """One reference a person wrote: number, arxiv:…, doi:…, address, title."""
+    name, colon, rest = reference.partition(":")
+    if reference.isdigit():
+        numbers = await surviving(connection, [WorkId(int(reference))])
+        wanted = works.c.id == numbers[WorkId(int(reference))]
+    elif colon and name.casefold() == "arxiv":
+        wanted = works.c.arxiv_id == rest.strip().partition("v")[0]
+    elif colon and name.casefold() == "doi":
+        wanted = works.c.doi == rest.strip().casefold()
+    else:
+        mentioned = select(mentions.c.work_id).where(mentions.c.url == reference)
+        wanted = or_(works.c.url == reference, works.c.id.in_(mentioned), func.lower(works.c.title) == reference.lower())
+    return (await connection.execute(select(works.c.id).where(wanted).order_by(works.c.id))).scalars().first()
+
+
+async def surviving(connection: AsyncConnection, ids: Sequence[WorkId]) -> dict[WorkId, WorkId]:
+    """The work that each id stands for today."""
+    real = {work_id: work_id for work_id in ids}
+    for batch in batches(real):
+        for row in await connection.execute(select(work_aliases).where(work_aliases.c.alias.in_(batch))):
+            real[WorkId(row.alias)] = WorkId(row.work_id)
+    return real
+
+
+async def known_works(connection: AsyncConnection, wanted: frozenset[str]) -> dict[str, KnownWork]:
+    """Stored works by key, each with all its keys."""
+    ids = set()
+    for batch in batches(sorted(wanted)):
+        ids |= set((await connection.execute(select(work_keys.c.work_id).where(work_keys.c.key.in_(batch)))).scalars())
+    keys_of: dict[int, set[str]] = {}
+    known: dict[str, KnownWork] = {}
+    for some in batches(sorted(ids)):
+        for row in await connection.execute(select(work_keys).where(work_keys.c.work_id.in_(some))):
+            keys_of.setdefault(row.work_id, set()).add(row.key)
+        columns = (works.c.id, works.c.title, works.c.abstract, works.c.version)
+        for row in await connection.execute(select(*columns).where(works.c.id.in_(some))):
+            mine = frozenset(keys_of[row.id])
+            work = KnownWork(id=WorkId(row.id), keys=mine, title=row.title, abstract=row.abstract, version=row.version)
+            known |= dict.fromkeys(mine, work)
+    return known
+
+
+def mention_of(row: Row[Any]) -> Mention:
+    return Mention(
+        source_id=SourceId(row.source_id),
+        source_name=row.source_name,
+        seen_at=row.seen_at,
+        url=row.url,
+        position=row.position,
+        page_date=row.page_date,
+        upvotes=row.upvotes,
+        version=row.version,
+    )
+
+
+# ---------------------------------------------------------------- one work out of several entries
+
+
+def new_work(entries: Sequence[Entry], seen_at: datetime, *, quiet: bool) -> dict[str, Any]:
+    first = max(entries, key=lambda entry: (len(entry.summary), entry.title))  # the fullest speaks; the same whatever the order
+    row: dict[str, Any] = {
+        "title": first.title,
+        "abstract": "",
+        "authors": [],
+        "url": None,
+        "links": {},
+        "published": None,
+        "first_seen_at": seen_at,
+        "categories": [],
+        "keywords": [],
+        "arxiv_id": None,
+        "doi": None,
+        "version": None,
+        "upvotes": None,
+        "withdrawn": False,
+        "quiet": quiet,
+        "changed_at": None,
+        "change": None,
+    }
+    for entry in sorted(entries, key=lambda entry: -len(entry.summary)):
+        row = with_entry(row, entry)
+    return {**row, "content_hash": content_hash(row["title"], row["abstract"])}
+
+
+def updated_work(
+    before: Sequence[dict[str, Any]],
+    entries: Sequence[Entry],
+    seen_at: datetime,
+    material_change: Callable[[str, str], str | None],
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """The oldest row, with what its twins and new entries know more."""
+    row = dict(before[0])
+    for twin in before[1:]:
+        row = with_row(row, twin)
+    for entry in entries:
+        newer = entry.version is not None and row["version"] is not None and entry.version > row["version"]
+        told = material_change(row["abstract"], entry.summary) if newer and entry.summary else None
+        if newer and entry.summary:
+            row |= {"abstract": entry.summary, "title": entry.title or row["title"]}
+        if told:
+            row |= {"changed_at": seen_at, "change": told}
+        row = with_entry(row, entry)
+    row["quiet"] = row["quiet"] and quiet
+    if before[0]["quiet"] and not row["quiet"]:
+        row["first_seen_at"] = seen_at  # it stood in a backlog, and is carried anew elsewhere
+    return {**row, "content_hash": content_hash(row["title"], row["abstract"])}
+
+
+def with_entry(row: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    links = {name: value for name, value in asdict(entry.links).items() if value}
+    return {
+        **row,
+        "abstract": max(row["abstract"], entry.summary, key=len) if (entry.version or 0) >= (row["version"] or 0) else row["abstract"],
+        "authors": list(entry.authors) if len(entry.authors) > len(row["authors"]) else row["authors"],
+        "url": row["url"] or entry.url,
+        "links": {**links, **row["links"]},
+        "published": min(filter(None, (row["published"], entry.published)), default=None),
+        "categories": list(dict.fromkeys([*row["categories"], *entry.categories])),
+        "keywords": list(dict.fromkeys([*row["keywords"], *entry.keywords])),
+        "arxiv_id": row["arxiv_id"] or entry.arxiv_id,
+        "doi": row["doi"] or entry.doi,
+        "version": max(filter(None, (row["version"], entry.version)), default=None),
+        "upvotes": max((each for each in (row["upvotes"], entry.upvotes) if each is not None), default=None),
+        "withdrawn": row["withdrawn"] or entry.withdrawn,
+    }
+
+
+def with_row(row: dict[str, Any], twin: dict[str, Any]) -> dict[str, Any]:
+    merged = with_entry(
+        row,
+        Entry(
+            title=twin["title"],
+            summary=twin["abstract"],
+            url=twin["url"],
+            authors=tuple(twin["authors"]),
+            published=twin["published"],
+            categories=tuple(twin["categories"]),
+            keywords=tuple(twin["keywords"]),
+            arxiv_id=twin["arxiv_id"],
+            doi=twin["doi"],
+            version=twin["version"],
+            upvotes=twin["upvotes"],
+            withdrawn=twin["withdrawn"],
+            links=Links(**twin["links"]),
+        ),
+    )
+    return {
+        **merged,
+        "first_seen_at": min(row["first_seen_at"], twin["first_seen_at"]),
+        "quiet": row["quiet"] and twin["quiet"],
+        "changed_at": row["changed_at"] or twin["changed_at"],
+        "change": row["change"] or twin["change"],
+    }

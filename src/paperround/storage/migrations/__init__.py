@@ -1,0 +1,1 @@
+"""Migrations: the schema's history, run by Alembic from inside the program."""

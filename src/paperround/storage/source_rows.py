@@ -1,0 +1,96 @@
+"""Sources: the rows of where entries come from."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, or_, select, update
+
+from paperround.errors import AlreadyExistsError, NotFoundError
+from paperround.models import Source, SourceId, SourceKind, SourceState
+from paperround.records import Poll
+from paperround.storage.database import Database
+from paperround.storage.schema import sources
+
+FIELDS = tuple(column.name for column in sources.columns)
+
+
+def source_of(row: Row[Any]) -> Source:
+    values = dict(zip(FIELDS, row, strict=True))
+    return Source(
+        **{
+            **values,
+            "id": SourceId(values["id"]),
+            "kind": SourceKind(values["kind"]),
+            "state": SourceState(values["state"]),
+            "tags": tuple(values["tags"]),
+        }
+    )
+
+
+class SourceRows:
+    """The SourceStore."""
+
+    db: Database
+
+    async def add_source(
+        self, *, location: str, kind: str, name: str, tags: Sequence[str], backlog: int | None, as_of: date | None, now: datetime
+    ) -> Source:
+        async with self.db.writing() as connection:
+            if (await connection.execute(select(sources.c.id).where(sources.c.location == location))).first():
+                raise AlreadyExistsError(f"{location} is a source already")
+            row = await connection.execute(
+                sources.insert().returning(*sources.c),
+                {
+                    "location": location,
+                    "kind": kind,
+                    "name": name,
+                    "tags": list(tags),
+                    "backlog": backlog,
+                    "as_of": as_of,
+                    "added_at": now,
+                    "state": SourceState.ACTIVE.value,
+                },
+            )
+            return source_of(row.one())
+
+    async def sources(self) -> list[Source]:
+        async with self.db.reading() as connection:
+            return [source_of(row) for row in await connection.execute(select(sources).order_by(sources.c.id))]
+
+    async def find_source(self, name_or_location: str) -> Source:
+        async with self.db.reading() as connection:
+            wanted = or_(sources.c.name == name_or_location, sources.c.location == name_or_location)
+            row = (await connection.execute(select(sources).where(wanted).order_by(sources.c.id))).first()
+        if row is None:
+            raise NotFoundError(f"there is no source {name_or_location!r}; `paperround sources list` shows them")
+        return source_of(row)
+
+    async def due_sources(self, now: datetime) -> list[Source]:
+        due = or_(sources.c.next_poll_at.is_(None), sources.c.next_poll_at <= now)
+        query = select(sources).where(sources.c.state == SourceState.ACTIVE.value, due).order_by(sources.c.next_poll_at, sources.c.id)
+        async with self.db.reading() as connection:
+            return [source_of(row) for row in await connection.execute(query)]
+
+    async def save_poll(self, source_id: SourceId, poll: Poll) -> None:
+        values: dict[str, Any] = {"last_polled_at": poll.at, "next_poll_at": poll.next_poll_at, "error": poll.error}
+        if poll.ok:
+            values |= {"last_success_at": poll.at, "failures": 0, "failing_since": None}
+        else:
+            values |= {"failures": sources.c.failures + 1}
+        if poll.body_read:
+            values |= {"etag": poll.etag, "last_modified": poll.last_modified}
+        if poll.new_entries:
+            values["last_new_at"] = poll.at
+        for name in ("state", "location", "redirect", "interval"):
+            if (value := getattr(poll, name)) is not None:
+                values[name] = value
+        async with self.db.writing() as connection:
+            await connection.execute(update(sources).where(sources.c.id == source_id).values(**values))
+            if not poll.ok:
+                first = update(sources).where(sources.c.id == source_id, sources.c.failing_since.is_(None))
+                await connection.execute(first.values(failing_since=poll.at))
+
+    async def remove_source(self, source_id: SourceId) -> None:
+        async with self.db.writing() as connection:
+            await connection.execute(delete(sources).where(sources.c.id == source_id))

@@ -1,0 +1,62 @@
+"""Storage: one database that remembers everything; the rows of each noun stand in their own modules."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import delete, exists, select
+
+from paperround.errors import StorageError
+from paperround.storage import database
+from paperround.storage.database import Database
+from paperround.storage.delivery_rows import DeliveryRows
+from paperround.storage.digest_rows import DigestRows
+from paperround.storage.entries import EntryRows
+from paperround.storage.schema import digest_items, votes, work_vectors, works
+from paperround.storage.source_rows import SourceRows
+from paperround.storage.subscriber_rows import SubscriberRows
+from paperround.storage.vectors import VectorRows
+
+
+class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows):
+    """Everything that the pipeline's Storage protocol names."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    @property
+    def instance_id(self) -> str:
+        return self.db.instance_id
+
+    async def prune(self, before: datetime, *, limit: int) -> dict[str, int]:
+        """Works first seen before then that stand in no issue and got no vote, at most `limit` of them; oldest first."""
+        kept = exists().where(digest_items.c.work_id == works.c.id) | exists().where(votes.c.work_id == works.c.id)
+        stale = select(works.c.id).where(works.c.first_seen_at < before, ~kept).order_by(works.c.id).limit(limit)
+        async with self.db.writing() as connection:
+            ids = list((await connection.execute(stale)).scalars())
+            for batch in database.batches(ids):
+                await connection.execute(delete(work_vectors).where(work_vectors.c.work_id.in_(batch)))
+                await connection.execute(delete(works).where(works.c.id.in_(batch)))
+        return {"works": len(ids)}
+
+    async def check(self) -> list[str]:
+        return await database.faults(self.db)
+
+    async def close(self) -> None:
+        await self.db.engine.dispose()
+
+
+async def open_storage(url: str, *, upgrade: bool = False, fold: Callable[[str], str] = str.casefold) -> SqlStorage:
+    """Open a database, an empty one ready to use. `fold`: one spelling for all that reach the same mailbox.
+
+    Raises StorageError in one line: locked, full, damaged, no database, of an older version (without `upgrade`) or of a newer one."""
+    try:
+        engine = database.create_engine(url)
+    except OSError as error:
+        raise StorageError(f"{url}: {error.strerror}") from error
+    db = Database(engine, engine.url.render_as_string(hide_password=True), fold)
+    try:
+        await database.prepare(db, upgrade=upgrade)
+    except BaseException:
+        await engine.dispose()
+        raise
+    return SqlStorage(db)

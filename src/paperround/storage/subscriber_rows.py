@@ -1,0 +1,325 @@
+"""Subscribers: the people, their consent, layers, votes and suppressions."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, func, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paperround.errors import AlreadyExistsError, NotFoundError
+from paperround.models import (
+    Channel,
+    ConsentEvent,
+    ConsentState,
+    DeliveryState,
+    Interest,
+    MailKind,
+    Profile,
+    Subscriber,
+    SubscriberId,
+    Vote,
+    WorkId,
+)
+from paperround.records import Layer
+from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.schema import (
+    consent_events,
+    deliveries,
+    digest_items,
+    digests,
+    interest_texts,
+    profile_layers,
+    subscribers,
+    suppressions,
+    votes,
+)
+from paperround.storage.vectors import text_hash
+
+NOT_KEPT = frozenset(("folded", "file_id"))
+STILL_TO_GO = (DeliveryState.QUEUED.value, DeliveryState.DEFERRED.value)
+
+
+def profile_json(profile: Profile) -> dict[str, Any]:
+    values = {name: getattr(profile, name) for name in Profile.__dataclass_fields__}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {**plain, "interests": [[each.text, each.weight] for each in profile.interests]}
+
+
+def profile_of(values: dict[str, Any]) -> Profile:
+    listed = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    interests = tuple(Interest(text=words, weight=weight) for words, weight in values["interests"])
+    return Profile(**{**values, **listed, "interests": interests, "channels": tuple(map(Channel, values["channels"]))})
+
+
+WITH_SUPPRESSION = (
+    select(subscribers, suppressions.c.reason.label("suppressed"))
+    .select_from(subscribers.outerjoin(suppressions, suppressions.c.address == subscribers.c.folded))
+    .order_by(subscribers.c.id)
+)
+
+
+def subscriber_of(row: Row[Any]) -> Subscriber:
+    values = {name: value for name, value in row._mapping.items() if name not in NOT_KEPT}
+    return Subscriber(**{**values, "state": ConsentState(values["state"]), "profile": profile_of(values["profile"])})
+
+
+class SubscriberRows:
+    """The SubscriberStore."""
+
+    db: Database
+
+    async def _one(self, *wanted: Any) -> Subscriber | None:
+        async with self.db.reading() as connection:
+            row = (await connection.execute(WITH_SUPPRESSION.where(*wanted))).first()
+        return subscriber_of(row) if row else None
+
+    async def add_subscriber(
+        self,
+        *,
+        email: str | None,
+        public_id: str,
+        profile: Profile,
+        event: ConsentEvent,
+        next_due_at: datetime | None,
+        file_id: str | None = None,
+    ) -> Subscriber:
+        folded = email.casefold() if email else None
+        async with self.db.writing() as connection:
+            same = [column == value for column, value in ((subscribers.c.folded, folded), (subscribers.c.file_id, file_id)) if value]
+            if same and (await connection.execute(select(subscribers.c.id).where(or_(*same)))).first():
+                raise AlreadyExistsError(f"{email or file_id} is a subscriber already")
+            row = {
+                "public_id": public_id,
+                "email": email,
+                "folded": folded,
+                "file_id": file_id,
+                "state": event.state.value,
+                "profile": profile_json(profile),
+                "created_at": event.at,
+                "consented_at": event.at if event.state is ConsentState.ACTIVE else None,
+                "next_due_at": next_due_at,
+            }
+            added = (await connection.execute(subscribers.insert().returning(subscribers.c.id), row)).scalar_one()
+            await self._write_event(connection, SubscriberId(added), event)
+            await self._write_texts(connection, SubscriberId(added), profile)
+        return await self.subscriber(SubscriberId(added))
+
+    async def _write_event(self, connection: AsyncConnection, subscriber_id: SubscriberId, event: ConsentEvent) -> None:
+        values = {name: getattr(event, name) for name in ConsentEvent.__dataclass_fields__}
+        await connection.execute(
+            consent_events.insert().values(subscriber_id=subscriber_id, **{**values, "state": event.state.value, "kind": str(event.kind)})
+        )
+
+    async def _write_texts(self, connection: AsyncConnection, subscriber_id: SubscriberId, profile: Profile) -> None:
+        """The free texts of a profile, for the embed step."""
+        await connection.execute(delete(interest_texts).where(interest_texts.c.subscriber_id == subscriber_id))
+        words = dict.fromkeys([*(interest.text for interest in profile.interests), *profile.avoid])
+        await insert_many(
+            connection,
+            interest_texts.insert(),
+            [{"subscriber_id": subscriber_id, "text_hash": text_hash(each), "text": each} for each in words],
+        )
+
+    async def find_subscriber(self, email_or_id: str) -> Subscriber:
+        name = email_or_id.strip()
+        wanted = or_(subscribers.c.folded == name.casefold(), subscribers.c.public_id == name, subscribers.c.file_id == name)
+        found = await self._one(wanted)
+        if found is None:
+            raise NotFoundError(f"there is no subscriber {name!r}; `paperround subscribers list` shows them")
+        return found
+
+    async def subscriber(self, subscriber_id: SubscriberId) -> Subscriber:
+        found = await self._one(subscribers.c.id == subscriber_id)
+        if found is None:
+            raise NotFoundError(f"there is no subscriber with the number {subscriber_id}")
+        return found
+
+    async def subscribers_by_id(self, ids: Sequence[SubscriberId]) -> dict[SubscriberId, Subscriber]:
+        found = {}
+        async with self.db.reading() as connection:
+            for batch in batches(ids):
+                for row in await connection.execute(WITH_SUPPRESSION.where(subscribers.c.id.in_(batch))):
+                    found[SubscriberId(row.id)] = subscriber_of(row)
+        return found
+
+    async def by_public_id(self, public_id: str) -> Subscriber | None:
+        return await self._one(subscribers.c.public_id == public_id)
+
+    async def subscribers(self, *, states: Sequence[str] = (), batch: int = 500) -> AsyncIterator[list[Subscriber]]:
+        last = 0
+        while True:
+            query = WITH_SUPPRESSION.where(subscribers.c.id > last).limit(batch)
+            if states:
+                query = query.where(subscribers.c.state.in_(states))
+            async with self.db.reading() as connection:
+                found = [subscriber_of(row) for row in await connection.execute(query)]
+            if not found:
+                return
+            last = found[-1].id
+            yield found
+
+    async def due_subscribers(self, now: datetime, *, after: SubscriberId | None, limit: int) -> list[Subscriber]:
+        due = WITH_SUPPRESSION.where(
+            subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now, subscribers.c.id > (after or 0)
+        )
+        async with self.db.reading() as connection:
+            return [subscriber_of(row) for row in await connection.execute(due.limit(limit))]
+
+    async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None:
+        async with self.db.writing() as connection:
+            values = {"profile": profile_json(profile), "next_due_at": next_due_at}
+            await connection.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(**values))
+            await self._write_texts(connection, subscriber_id, profile)
+
+    async def record_consent(
+        self,
+        subscriber_id: SubscriberId,
+        event: ConsentEvent,
+        *,
+        next_due_at: datetime | None,
+        paused_until: datetime | None = None,
+        resumed_at: datetime | None = None,
+        raise_link_epoch: bool = False,
+        raise_feed_epoch: bool = False,
+    ) -> None:
+        row = subscribers.c
+        values: dict[str, Any] = {
+            "state": event.state.value,
+            "next_due_at": next_due_at,
+            "paused_until": paused_until,
+            "link_epoch": row.link_epoch + int(raise_link_epoch),
+            "feed_epoch": row.feed_epoch + int(raise_feed_epoch),
+        }
+        if resumed_at:
+            values["resumed_at"] = resumed_at
+        if event.state is ConsentState.ACTIVE:
+            values["consented_at"] = func.coalesce(row.consented_at, event.at)
+        async with self.db.writing() as connection:
+            await connection.execute(update(subscribers).where(row.id == subscriber_id).values(**values))
+            await self._write_event(connection, subscriber_id, event)
+            if event.state is not ConsentState.ACTIVE:
+                await cancel(connection, event.at, deliveries.c.subscriber_id == subscriber_id)
+
+    async def consent_events(self, subscriber_id: SubscriberId) -> list[ConsentEvent]:
+        query = select(consent_events).where(consent_events.c.subscriber_id == subscriber_id).order_by(consent_events.c.id)
+        names = tuple(ConsentEvent.__dataclass_fields__)
+        async with self.db.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [ConsentEvent(**{**{name: getattr(row, name) for name in names}, "state": ConsentState(row.state)}) for row in rows]
+
+    async def raise_epochs(self, subscriber_id: SubscriberId, *, link: bool = False, feed: bool = False) -> None:
+        values = {"link_epoch": subscribers.c.link_epoch + int(link), "feed_epoch": subscribers.c.feed_epoch + int(feed)}
+        async with self.db.writing() as connection:
+            await connection.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(**values))
+
+    async def layers(self, subscriber_id: SubscriberId) -> list[Layer]:
+        query = select(profile_layers).where(profile_layers.c.subscriber_id == subscriber_id)
+        async with self.db.reading() as connection:
+            rows = await connection.execute(query.order_by(profile_layers.c.layer, profile_layers.c.key))
+            return [Layer(layer=row.layer, key=row.key, value=row.value, changed_at=row.changed_at) for row in rows]
+
+    async def save_layers(self, subscriber_id: SubscriberId, layers: Sequence[Layer]) -> None:
+        statement = self.db.insert(profile_layers)
+        again = {name: statement.excluded[name] for name in ("value", "changed_at")}
+        upsert = statement.on_conflict_do_update(index_elements=["subscriber_id", "layer", "key"], set_=again)
+        rows = [
+            {"subscriber_id": subscriber_id, "layer": each.layer, "key": each.key, "value": each.value, "changed_at": each.changed_at}
+            for each in layers
+        ]
+        async with self.db.writing() as connection:
+            await insert_many(connection, upsert, rows)
+
+    async def drop_layer(self, subscriber_id: SubscriberId, layer: str) -> None:
+        async with self.db.writing() as connection:
+            wanted = (profile_layers.c.subscriber_id == subscriber_id, profile_layers.c.layer == layer)
+            await connection.execute(delete(profile_layers).where(*wanted))
+
+    # ------------------------------------------------------------ votes
+
+    async def save_vote(self, subscriber_id: SubscriberId, vote: Vote) -> None:
+        values = {"value": vote.value, "at": vote.at, "way": vote.way, "title": vote.title}
+        statement = self.db.insert(votes).values(subscriber_id=subscriber_id, work_id=vote.work_id, **values)
+        async with self.db.writing() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=["subscriber_id", "work_id"], set_=values))
+
+    async def votes(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, list[Vote]]:
+        found: dict[SubscriberId, list[Vote]] = {}
+        async with self.db.reading() as connection:
+            for batch in batches(subscriber_ids):
+                query = select(votes).where(votes.c.subscriber_id.in_(batch), votes.c.value != 0).order_by(votes.c.at, votes.c.work_id)
+                for row in await connection.execute(query):
+                    vote = Vote(work_id=WorkId(row.work_id), value=row.value, at=row.at, way=row.way, title=row.title)
+                    found.setdefault(SubscriberId(row.subscriber_id), []).append(vote)
+        return found
+
+    async def paused_until(self, now: datetime) -> list[Subscriber]:
+        ended = WITH_SUPPRESSION.where(subscribers.c.state == ConsentState.PAUSED.value, subscribers.c.paused_until <= now)
+        async with self.db.reading() as connection:
+            return [subscriber_of(row) for row in await connection.execute(ended)]
+
+    # ------------------------------------------------------------ leaving
+
+    async def forget(self, subscriber_id: SubscriberId, *, address_hash: str, event: ConsentEvent) -> None:
+        own = subscribers.c.id == subscriber_id
+        async with self.db.writing() as connection:
+            for table in (consent_events, profile_layers, interest_texts, votes):
+                await connection.execute(delete(table).where(table.c.subscriber_id == subscriber_id))
+            await cancel(connection, event.at, deliveries.c.subscriber_id == subscriber_id)
+            erased: dict[str, Any] = {"recipient": "", "folded": "", "values": {}, "reply": None}
+            await connection.execute(update(deliveries).where(deliveries.c.subscriber_id == subscriber_id).values(**erased))
+            issues = select(digests.c.id).where(digests.c.subscriber_id == subscriber_id)
+            await connection.execute(delete(digest_items).where(digest_items.c.digest_id.in_(issues)))
+            bare = {"email": None, "folded": None, "file_id": None, "profile": profile_json(Profile()), "next_due_at": None}
+            await connection.execute(update(subscribers).where(own).values(state=event.state.value, **bare))
+            await self._write_event(connection, subscriber_id, event)
+            row = {"address": address_hash, "reason": "forgotten", "evidence": "asked to be forgotten", "at": event.at}
+            await connection.execute(self.db.insert(suppressions).values(**row).on_conflict_do_nothing())
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Nothing of what was erased stays in the write-ahead log."""
+        if self.db.sqlite:
+            with self.db.explained():
+                async with self.db.engine.connect() as connection:
+                    await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+    async def remove_pending(self, before: datetime) -> int:
+        async with self.db.writing() as connection:
+            stale = (subscribers.c.state == ConsentState.PENDING.value, subscribers.c.created_at < before)
+            return (await connection.execute(delete(subscribers).where(*stale))).rowcount
+
+    async def count_subscribers(self) -> dict[str, int]:
+        async with self.db.reading() as connection:
+            rows = await connection.execute(select(subscribers.c.state, func.count().label("n")).group_by(subscribers.c.state))
+            return {row.state: row.n for row in rows}
+
+    # ------------------------------------------------------------ suppressions
+
+    async def suppress(self, address: str, *, reason: str, evidence: str, now: datetime) -> None:
+        row = {"address": address.casefold(), "reason": reason, "evidence": evidence[:500], "at": now}
+        async with self.db.writing() as connection:
+            await connection.execute(self.db.insert(suppressions).values(**row).on_conflict_do_nothing())
+            wanted = func.lower(deliveries.c.recipient) == address.casefold()
+            await cancel(connection, now, wanted)
+
+    async def unsuppress(self, address: str) -> bool:
+        async with self.db.writing() as connection:
+            return (await connection.execute(delete(suppressions).where(suppressions.c.address == address.casefold()))).rowcount > 0
+
+    async def suppression(self, names: Sequence[str]) -> str | None:
+        async with self.db.reading() as connection:
+            wanted = suppressions.c.address.in_([name.casefold() for name in names])
+            reason: str | None = (await connection.execute(select(suppressions.c.reason).where(wanted))).scalars().first()
+            return reason
+
+    async def suppressions(self) -> list[dict[str, Any]]:
+        async with self.db.reading() as connection:
+            return [dict(row._mapping) for row in await connection.execute(select(suppressions).order_by(suppressions.c.at))]
+
+
+async def cancel(connection: AsyncConnection, now: datetime, *wanted: Any) -> None:
+    """What has not gone yet does not go any more. Confirmations and answers are no issues and stay."""
+    waiting = (deliveries.c.state.in_(STILL_TO_GO), deliveries.c.kind == MailKind.ISSUE.value)
+    values = {"state": DeliveryState.CANCELLED.value, "finished_at": now, "claimed_by": None, "claimed_until": None}
+    await connection.execute(update(deliveries).where(*waiting, *wanted).values(**values))

@@ -1,0 +1,143 @@
+"""Vectors: of works, their sentences and people's own words, float16, each under the model that made it."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import and_, exists, func, select
+
+from paperround.models import WorkId
+from paperround.records import ToEmbed, WorkVectors
+from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.schema import backgrounds, interest_texts, text_vectors, work_vectors, works
+
+Matrix = NDArray[np.float32]
+
+
+def text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unpacked(blob: bytes) -> Matrix:
+    return np.frombuffer(blob, dtype=np.float16).astype(np.float32)
+
+
+class VectorRows:
+    """The VectorStore."""
+
+    db: Database
+
+    def _unembedded(self, model: str) -> Any:
+        current = and_(
+            work_vectors.c.work_id == works.c.id, work_vectors.c.model == model, work_vectors.c.content_hash == works.c.content_hash
+        )
+        return ~exists().where(current)
+
+    async def works_to_embed(self, model: str, *, limit: int) -> list[ToEmbed]:
+        query = select(works.c.id, works.c.content_hash, works.c.title, works.c.abstract).where(self._unembedded(model))
+        async with self.db.reading() as connection:
+            rows = await connection.execute(query.order_by(works.c.id).limit(limit))
+            return [ToEmbed(work_id=WorkId(r.id), content_hash=r.content_hash, title=r.title, abstract=r.abstract) for r in rows]
+
+    async def count_to_embed(self, model: str) -> int:
+        async with self.db.reading() as connection:
+            return (await connection.execute(select(func.count()).select_from(works).where(self._unembedded(model)))).scalar_one()
+
+    async def save_work_vectors(self, model: str, vectors: Sequence[WorkVectors]) -> None:
+        statement = self.db.insert(work_vectors)
+        names = ("content_hash", "vector", "sentences", "sentence_vectors")
+        upsert = statement.on_conflict_do_update(
+            index_elements=["work_id", "model"], set_={name: statement.excluded[name] for name in names}
+        )
+        rows = [
+            {
+                "work_id": each.work_id,
+                "model": model,
+                "content_hash": each.content_hash,
+                "vector": each.vector.astype(np.float16).tobytes(),
+                "sentences": list(each.sentences),
+                "sentence_vectors": each.sentence_vectors.astype(np.float16).tobytes(),
+            }
+            for each in vectors
+        ]
+        async with self.db.writing() as connection:
+            there = set()
+            for batch in batches([each.work_id for each in vectors]):  # a work may have been merged meanwhile
+                there |= set((await connection.execute(select(works.c.id).where(works.c.id.in_(batch)))).scalars())
+            await insert_many(connection, upsert, [row for row in rows if row["work_id"] in there])
+
+    async def work_vectors(self, model: str, ids: Sequence[WorkId]) -> tuple[list[WorkId], Matrix]:
+        found: dict[int, bytes] = {}
+        async with self.db.reading() as connection:
+            for batch in batches(ids):
+                query = select(work_vectors.c.work_id, work_vectors.c.vector)
+                wanted = query.where(work_vectors.c.model == model, work_vectors.c.work_id.in_(batch))
+                found |= {row.work_id: row.vector for row in await connection.execute(wanted)}
+        known = [work_id for work_id in ids if work_id in found]
+        return known, stacked([found[work_id] for work_id in known])
+
+    async def sentence_vectors(self, model: str, ids: Sequence[WorkId]) -> dict[WorkId, tuple[tuple[str, ...], Matrix]]:
+        found = {}
+        async with self.db.reading() as connection:
+            for batch in batches(ids):
+                query = select(work_vectors).where(work_vectors.c.model == model, work_vectors.c.work_id.in_(batch))
+                for row in await connection.execute(query):
+                    dimension = len(row.vector) // 2
+                    found[WorkId(row.work_id)] = (tuple(row.sentences), unpacked(row.sentence_vectors).reshape(-1, dimension))
+        return found
+
+    async def all_work_vectors(self, model: str, *, limit: int) -> tuple[list[WorkId], Matrix]:
+        query = select(work_vectors.c.work_id, work_vectors.c.vector).where(work_vectors.c.model == model)
+        async with self.db.reading() as connection:
+            rows = (await connection.execute(query.order_by(work_vectors.c.work_id.desc()).limit(limit))).all()
+        return [WorkId(row.work_id) for row in rows], stacked([row.vector for row in rows])
+
+    async def save_text_vectors(self, model: str, vectors: Mapping[str, NDArray[np.float16]]) -> None:
+        rows = [
+            {"model": model, "text_hash": text_hash(text), "vector": vector.astype(np.float16).tobytes()}
+            for text, vector in vectors.items()
+        ]
+        async with self.db.writing() as connection:
+            await insert_many(connection, self.db.insert(text_vectors).on_conflict_do_nothing(), rows)
+
+    async def text_vectors(self, model: str, texts: Sequence[str]) -> dict[str, Matrix]:
+        hashes = {text_hash(text): text for text in texts}
+        found: dict[str, Matrix] = {}
+        async with self.db.reading() as connection:
+            for batch in batches(hashes):
+                query = select(text_vectors).where(text_vectors.c.model == model, text_vectors.c.text_hash.in_(batch))
+                found |= {hashes[row.text_hash]: unpacked(row.vector) for row in await connection.execute(query)}
+        return found
+
+    async def texts_to_embed(self, model: str, *, limit: int) -> list[str]:
+        known = exists().where(and_(text_vectors.c.text_hash == interest_texts.c.text_hash, text_vectors.c.model == model))
+        query = select(interest_texts.c.text).where(~known).distinct().order_by(interest_texts.c.text).limit(limit)
+        async with self.db.reading() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def save_background(self, model: str, arrays: Mapping[str, NDArray[Any]], *, now: datetime) -> None:
+        packed = io.BytesIO()
+        np.savez(packed, allow_pickle=False, **arrays)
+        statement = self.db.insert(backgrounds).values(model=model, created_at=now, arrays=packed.getvalue())
+        again = {"created_at": now, "arrays": packed.getvalue()}
+        async with self.db.writing() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=["model"], set_=again))
+
+    async def background(self, model: str) -> tuple[datetime, dict[str, NDArray[Any]]] | None:
+        async with self.db.reading() as connection:
+            row = (await connection.execute(select(backgrounds).where(backgrounds.c.model == model))).first()
+        if row is None:
+            return None
+        with np.load(io.BytesIO(row.arrays), allow_pickle=False) as arrays:
+            return row.created_at, dict(arrays)
+
+
+def stacked(blobs: Sequence[bytes]) -> Matrix:
+    """(n, dimension); (0, 0) for none."""
+    if not blobs:
+        return np.zeros((0, 0), dtype=np.float32)
+    return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), -1).astype(np.float32)

@@ -1,0 +1,225 @@
+"""Wiring: builds the real parts from Settings, opens and closes them. The one place that knows the concrete classes."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from paperround.bundled_files import bundled
+from paperround.config import Settings, read_keys
+from paperround.delivery import transports
+from paperround.delivery.outbox import RetryRules
+from paperround.digests import due_dates
+from paperround.digests.template_loader import TemplateLoader
+from paperround.errors import ConfigError
+from paperround.matching.embedder import SentenceTransformerEmbedder
+from paperround.matching.scoring import AUTOMATIC_THRESHOLD
+from paperround.models import EngineId
+from paperround.pipeline.compose import ComposeRules
+from paperround.pipeline.deliver import DeliverRules
+from paperround.pipeline.interfaces import Clock, Embedder, Storage, Transport
+from paperround.pipeline.messages import Messages, Offers
+from paperround.pipeline.receive_mail import MailRules, ReceiveMail
+from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
+from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
+from paperround.sources.fetcher import HttpFetcher
+from paperround.sources.polling import PollingRules
+from paperround.storage.sql_storage import open_storage
+from paperround.subscribers import profile_files
+from paperround.subscribers.profile_files import ProfileFile
+from paperround.subscribers.signed_links import KeyRing, fold_address
+
+
+class SystemClock:
+    """The one clock of the program."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a shell needs, open."""
+
+    settings: Settings
+    clock: Clock
+    storage: Storage
+    fetcher: HttpFetcher
+    embedder: Embedder
+    keys: KeyRing
+    messages: Messages
+    actions: SubscriberActions
+    inbox: ReceiveMail
+    steps: Steps
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+    upgrade: bool = False,
+    keys: Sequence[bytes] | None = None,
+    serving: bool = False,
+) -> AsyncIterator[Parts]:
+    """Open what every step needs, lazily where it costs: the model, the templates and the relay wait for their first use.
+
+    `now`: the clock of the steps stands there. `upgrade`: an older database is brought to this version. `keys`: instead of the key
+    file. `serving`: the model is run in a child process that ends after its work. Raises ConfigError and StorageError."""
+    wall = SystemClock()
+    clock: Clock = Standing(now) if now else wall
+    ring = KeyRing(tuple(keys) if keys is not None else read_keys(settings))
+    async with AsyncExitStack() as stack:
+        storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address)
+        stack.push_async_callback(storage.close)
+        fetcher = build_fetcher(settings)
+        stack.push_async_callback(fetcher.aclose)
+        embedder = build_embedder(settings, in_child=serving)
+        messages = Messages(storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers(settings))
+        actions = SubscriberActions(storage=storage, clock=clock, keys=ring, rules=action_rules(settings))
+        mail_rules = MailRules(list_address=settings.list.address)
+        yield Parts(
+            settings=settings,
+            clock=clock,
+            storage=storage,
+            fetcher=fetcher,
+            embedder=embedder,
+            keys=ring,
+            messages=messages,
+            actions=actions,
+            inbox=ReceiveMail(storage=storage, actions=actions, clock=clock, keys=ring, rules=mail_rules),
+            steps=Steps(
+                storage=storage,
+                fetcher=fetcher,
+                embedder=embedder,
+                open_transport=lambda: bulk_transport(settings),
+                messages=messages,
+                clock=clock,
+                wall=wall,
+                rules=step_rules(settings, embedder.model),
+            ),
+        )
+
+
+# ---------------------------------------------------------------- the parts, one by one
+
+
+def build_fetcher(settings: Settings) -> HttpFetcher:
+    contact = settings.polling.contact or settings.base_url
+    return HttpFetcher(
+        user_agent=f"Paperround/{version('paperround')} (+{contact})",
+        allow_private_hosts=settings.allow_private_hosts,
+        max_bytes=settings.limits.fetch_bytes,
+        total_seconds=settings.limits.fetch_time.total_seconds(),
+    )
+
+
+def build_embedder(settings: Settings, *, in_child: bool = False) -> Embedder:
+    """The model of the configuration; `hashing` is the one without a model, for trying and testing the rest."""
+    wanted = settings.embedding
+    if wanted.model == "hashing":
+        from paperround.testing import HashingEmbedder
+
+        return HashingEmbedder()
+    embedder = SentenceTransformerEmbedder(wanted.model, precision=wanted.precision, batch_size=wanted.batch_size)
+    if not in_child:
+        return embedder
+    from paperround.matching.child_embedder import ChildEmbedder
+
+    return ChildEmbedder(embedder)
+
+
+def template_loader(settings: Settings) -> TemplateLoader:
+    folders = [settings.templates] if settings.templates else []
+    return TemplateLoader([*folders, bundled("templates")], cache_dir=template_cache())
+
+
+def template_cache() -> Path | None:
+    """Where compiled templates are kept between starts; None where there is no home to keep them in."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paperround" / "templates"
+    except RuntimeError:
+        return None
+
+
+def bulk_transport(settings: Settings) -> Transport:
+    """The transport for issues. Raises ConfigError while mail would leave this machine without the sender's postal address."""
+    url = settings.transports[0]
+    local = transports.is_loopback(url) or url.startswith(("directory:", "maildir:"))
+    if not local and not settings.list.postal_address and not settings.delivery.transactional:
+        raise ConfigError("[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true")
+    given = settings.delivery
+    return transports.open_transport(
+        url, folder=settings.folder, connections=given.connections, hostname=given.hostname, max_messages=given.max_messages
+    )
+
+
+def offers(settings: Settings) -> Offers:
+    return Offers(
+        base_url=settings.base_url,
+        list_address=settings.list.address,
+        bounce_domain=settings.bounce_domain,
+    )
+
+
+def action_rules(settings: Settings) -> ActionRules:
+    return ActionRules(
+        base_url=settings.base_url,
+        message_domain=settings.mail_domain,
+        consent_text=settings.list.consent_text,
+        reply_domain=settings.list.address.rpartition("@")[2] if settings.list.address else None,
+        language=settings.list.language,
+        pending_kept=settings.retention.pending,
+    )
+
+
+def step_rules(settings: Settings, model: str) -> StepRules:
+    given = settings.delivery
+    retries = RetryRules(
+        first=given.retry_first,
+        quick_tries=given.quick_tries,
+        later_min=given.retry_later_min,
+        later_max=given.retry_later_max,
+        give_up_after=given.give_up_after,
+        relay_down=given.relay_down,
+    )
+    return StepRules(
+        polling=PollingRules(shortest=settings.polling.interval),
+        compose=ComposeRules(model=model, message_domain=settings.mail_domain, automatic_threshold=AUTOMATIC_THRESHOLD),
+        deliver=DeliverRules(
+            retries=retries,
+            workers=given.connections,
+            engine=EngineId(uuid.uuid4().hex),
+            silent_after=given.silent_after.total_seconds(),
+        ),
+        retention=Retention(entries=settings.retention.entries, pending=settings.retention.pending),
+    )
+
+
+# ---------------------------------------------------------------- profile files
+
+
+def read_profile_file(path: Path) -> ProfileFile:
+    """One profile file, its schedule checked too. Raises ProfileError."""
+    return profile_files.read_profile_file(path, due_dates.parse_schedule)
+
+
+def read_profile_folder(folder: Path) -> tuple[list[ProfileFile], list[str]]:
+    """The profile files of a folder, and a line for each that cannot be used. Raises ProfileError when there is no such folder."""
+    files, errors = profile_files.read_folder(folder, due_dates.parse_schedule)
+    return files, [str(error) for error in errors]
+
+
+async def sync_folder(parts: Parts, folder: Path | None = None, *, adopt: bool = False) -> tuple[str, list[str]]:
+    """Bring a folder of profile files into force; says what changed, and a line for each file that was refused."""
+    place = folder or parts.settings.subscribers.folder
+    if place is None:
+        return "no [subscribers] folder is set", []
+    files, errors = read_profile_folder(place)
+    done = await parts.actions.sync_files(files, adopt=adopt)
+    refused = [f"{who}: {why}" for who, why in done.refused]
+    return f"{done.added} added, {done.changed} changed, {done.unchanged} unchanged from {place}", [*errors, *refused]

@@ -1,0 +1,148 @@
+"""The crash test of delivery on one machine: `kill -9` at random moments, over and over; nothing may go out twice, nothing may be lost.
+
+The last line is JSON: deliveries, kills, connections, lost, twice, in_doubt, in_doubt_arrived.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START = "2026-03-02T08:00:00Z"
+CONNECTIONS = 4
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def prepare(home: Path, deliveries: int, port: int) -> dict[str, str]:
+    """A home with one source, that many readers, and their composed issues in the outbox."""
+    environment = {
+        **os.environ,
+        "PAPERROUND_CONFIG": str(home / "paperround.toml"),
+        "PAPERROUND_TRANSPORT": f"smtp://127.0.0.1:{port}?starttls=never",
+        "PAPERROUND_EMBEDDING_MODEL": "hashing",
+        "PAPERROUND_DELIVERY_CONNECTIONS": str(CONNECTIONS),
+        "PAPERROUND_DELIVERY_SILENT_AFTER": "3",
+    }
+    cli(environment, "init", str(home))
+    (home / "page.txt").write_text(page(), encoding="utf-8")
+    (home / "readers.csv").write_text(
+        "email,interests,schedule\n" + "".join(f"reader{n}@example.org,speech and language,daily 00:00\n" for n in range(deliveries)),
+        encoding="utf-8",
+    )
+    cli(environment, "sources", "add", str(home / "page.txt"))
+    cli(environment, "subscribers", "import", str(home / "readers.csv"), "--active")
+    cli(environment, "collect", "--now", START)
+    cli(environment, "embed", "--now", START)
+    cli(environment, "compose", "--now", START)
+    return environment
+
+
+def page() -> str:
+    works = (
+        (
+            "Listening Twice",
+            "A speech recogniser hears each sentence in two passes. The second pass repairs what the first one missed in noise.",
+        ),
+        ("Words for Weather", "Language models describe forecasts in plain words. Readers understood the sentences better than the maps."),
+        ("Grammar of Small Robots", "Robots that share a language of gestures finish their work sooner. The grammar has nine rules."),
+    )
+    return "Daily Papers\n\nbyAK and the research community\n\nMar 1\n\n" + "".join(f"{title}\n\n{text}\n\n" for title, text in works)
+
+
+def cli(environment: dict[str, str], *words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "paperround", *words], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"paperround {' '.join(words)}: {done.stderr.strip()[-400:]}")
+
+
+def deliver_under_fire(environment: dict[str, str], kills: int, chance: random.Random, longest: float) -> int:
+    """Start delivering, kill it at a random moment, again; returns how many kills hit a living process."""
+    hit = 0
+    for _ in range(kills):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "paperround", "deliver", "--now", START],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(0.6 + chance.random() * longest)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            hit += 1
+        process.wait()
+    return hit
+
+
+def finish(environment: dict[str, str], home: Path) -> dict[str, tuple[str, str]]:
+    """Deliver in peace until the outbox is empty; returns state and recipient by Message-ID."""
+    for _ in range(40):
+        cli(environment, "deliver", "--now", START)
+        rows = asyncio.run(outbox(home))
+        if not any(state in ("queued", "sending") for state, _ in rows.values()):
+            return rows
+        time.sleep(1)
+    return rows
+
+
+async def outbox(home: Path) -> dict[str, tuple[str, str]]:
+    import aiosqlite
+
+    async with aiosqlite.connect(home / "paperround.db") as database:
+        rows = await database.execute_fetchall("SELECT message_id, state, recipient FROM deliveries")
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--deliveries", type=int, default=2000)
+    arguments.add_argument("--kills", type=int, default=50)
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--longest", type=float, default=0.8, help="seconds a process may live after its start-up")
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="paperround-kill-") as folder:
+        home, port = Path(folder), free_port()
+        log = home / "accepted.log"
+        server = subprocess.Popen([sys.executable, str(ROOT / "tests/delivery/smtp_server.py"), "--port", str(port), "--log", str(log)])
+        try:
+            environment = prepare(home, given.deliveries, port)
+            kills = deliver_under_fire(environment, given.kills, random.Random(given.seed), given.longest)
+            rows = finish(environment, home)
+        finally:
+            server.terminate()
+            server.wait()
+        print(json.dumps(count(rows, log.read_text(encoding="utf-8").split(), kills)))
+
+
+def count(rows: dict[str, tuple[str, str]], accepted: list[str], kills: int) -> dict[str, int]:
+    """The figures: `twice` and `lost` must be 0, `in_doubt` at most connections × kills."""
+    times = Counter(each.strip("<>") for each in accepted)
+    in_doubt = [name for name, (state, _) in rows.items() if state == "in-doubt"]
+    return {
+        "deliveries": len(rows),
+        "kills": kills,
+        "connections": CONNECTIONS,
+        "lost": sum(times[name] == 0 and state not in ("in-doubt", "failed") for name, (state, _) in rows.items()),
+        "twice": sum(each > 1 for each in times.values()),
+        "in_doubt": len(in_doubt),
+        "in_doubt_arrived": sum(times[name] > 0 for name in in_doubt),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -228,6 +228,20 @@ async def test_a_send_that_is_cancelled_gives_its_place_back_but_not_its_connect
         await transport.close()
 
 
+async def test_a_mail_under_way_is_finished_after_close_and_its_connection_does_not_linger(smtp_server: ModuleType) -> None:
+    async with smtp_server.ScriptedServer(latency=0.02) as server:
+        transport = relay(server, connections=1)
+        under_way = asyncio.create_task(transport.send(mail(1), before_mail=go))
+        await asyncio.sleep(0.05)
+        await transport.close()
+        result = await under_way
+        assert result is not None
+        assert result.accepted
+        async with asyncio.timeout(5):
+            while server.open_now:  # noqa: ASYNC110  (the server has no event to wait for)
+                await asyncio.sleep(0.01)
+
+
 # ---------------------------------------------------------------- TLS and credentials
 
 

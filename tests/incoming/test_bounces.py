@@ -135,6 +135,11 @@ def test_an_auto_reply_is_no_bounce_whatever_it_says(head: str) -> None:
     assert brief(raw) == [("ada@example.org", "auto-reply", None)]
 
 
+def test_a_person_who_writes_from_nowhere_is_away_and_no_bounce() -> None:
+    raw = prose("Bin bis Montag weg. Meine Vertretung: bob@example.org", sender="ada@example.org", subject="Re: 5 papers")
+    assert brief(raw) == [("ada@example.org", "auto-reply", None)]
+
+
 def test_a_persons_mail_that_quotes_a_bounce_is_nothing() -> None:
     raw = b"From: ada@example.org\nTo: help@lists.example\nSubject: why?\n\nI got this:\n<bob@example.org>: 550 5.1.1 user unknown\n"
     assert [event.kind for event in classify(raw)] == ["none"]

@@ -244,6 +244,7 @@ class SmtpTransport:
         self._context = settings.tls_context or _tls_context(settings)
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[_Connection] = []
+        self._closed = False
 
     async def send(self, envelope: Envelope, *, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None:
         """See interfaces.Transport. LOCAL results bear an enhanced code: this mail can never go through this server."""
@@ -283,7 +284,7 @@ class SmtpTransport:
             self._put_back(connection, keep)
 
     def _put_back(self, connection: _Connection, keep: bool) -> None:
-        if keep and connection.client.is_connected:
+        if keep and connection.client.is_connected and not self._closed:
             self._idle.append(connection)
         else:
             connection.client.close()
@@ -291,9 +292,13 @@ class SmtpTransport:
     async def _connection(self) -> _Connection:
         while self._idle:
             connection = self._idle.pop()
-            if await connection.alive():
-                return connection
-            await connection.quit()
+            try:
+                if await connection.alive():
+                    return connection
+                await connection.quit()
+            except BaseException:  # cancelled while asking
+                connection.client.close()
+                raise
         return await self._opened()
 
     async def _opened(self) -> _Connection:
@@ -303,6 +308,7 @@ class SmtpTransport:
 
     async def close(self) -> None:
         """Say QUIT on the idle connections; those in use end with their message."""
+        self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(connection.quit() for connection in idle))
 

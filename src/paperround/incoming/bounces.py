@@ -24,8 +24,9 @@ def classify(raw: bytes) -> list[BounceEvent]:
     try:
         message = mail_parts.parse(raw[:READ])
         verp = _came_to(message)
-        events = _complaint(message) or _reported(message) or _notified(message) or _auto_reply(message) or _told(message)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError):
+        ways = (_complaint, _reported, _notified, _auto_reply, _told, _from_nobody)
+        events = next((events for way in ways if (events := way(message))), [])
+    except Exception:  # whatever the standard library's parser was not written for: one mail must not stop an inbox
         return [BounceEvent(recipient=None, kind="none")]
     return [
         BounceEvent(recipient=each.recipient, kind=each.kind, status=each.status, text=each.text[:500], verp=verp) for each in events
@@ -125,7 +126,7 @@ def _complaint(message: Message) -> list[BounceEvent]:
         return []
     text = _inside(report) if report is not None else ""
     named = re.findall(r"^(?:original-rcpt-to|removal-recipient|original-recipient):(.*)$", text, re.I | re.M)
-    recipients = mail_parts.addresses(" ".join(named)) or _returned_to(message)
+    recipients = mail_parts.addresses(" ".join(named)) or _returned_to(message)[:RECIPIENTS]
     feedback = re.search(r"^feedback-type:\s*([\w-]+)", text, re.I | re.M)
     kind = _FEEDBACK.get(feedback[1].lower() if feedback else "", "complaint")
     return [BounceEvent(recipient=each, kind=kind, text=text) for each in recipients] or [BounceEvent(recipient=None, kind=kind, text=text)]
@@ -171,7 +172,7 @@ def _notified(message: Message) -> list[BounceEvent]:
 
 
 _DAEMON = re.compile(
-    r"mailer-?daemon|postmaster|mail[ .]?deliver|delivery (sub)?system|mail administrator|bounce|majordomo|sysadm",
+    r"mailer.?daemon|postmaster|mail[ .]?deliver|delivery (sub)?system|mail administrator|bounce|majordomo|sysadm",
     re.I,
 )
 _RETURNED = re.compile(
@@ -223,13 +224,12 @@ def _told(message: Message) -> list[BounceEvent]:
     """A bounce in prose: whom its notice names, judged by the words that stand with each."""
     sender, subject = mail_parts.header(message, "From"), mail_parts.header(message, "Subject")
     notice = _notice(message)
-    by_mailer = message.get("X-Failed-Recipients") or _DAEMON.search(sender) or mail_parts.null_sender(message)
     announced = _RETURNED.search(subject) and not subject.lower().startswith(("re:", "aw:", "tr:", "fwd:", "fw:"))  # a reader's own words
-    if not by_mailer and not ((announced or _has_returned_mail(message)) and _RETURNED.search(notice)):
+    returned = mail_parts.null_sender(message) or _has_returned_mail(message)
+    said = _RETURNED.search(notice) or (returned and announced)
+    if not (message.get("X-Failed-Recipients") or _DAEMON.search(sender) or ((returned or announced) and said)):
         return []
-    delayed = re.search(
-        r"\bdelayed\b|will (be retried|continue|keep|try)|still (being )?(try|queue)|no action is required", f"{subject}\n{notice}", re.I
-    )
+    delayed = _DELAYED.search(f"{subject}\n{notice}")
     events = []
     for recipient in (named := _named(message, notice)):
         text = _passage(notice, recipient, named)
@@ -239,6 +239,14 @@ def _told(message: Message) -> list[BounceEvent]:
         kind = "delayed" if later else reason(status, words, recipient=recipient, around=notice)
         events.append(BounceEvent(recipient=recipient, kind=kind, status=status, text=text))
     return events
+
+
+def _from_nobody(message: Message) -> list[BounceEvent]:
+    """A person's address over a null sender, and no word of a failure: an auto-reply that does not say so (RFC 3834, 3.3)."""
+    sender = mail_parts.header(message, "From")
+    if not mail_parts.null_sender(message) or _DAEMON.search(sender) or mail_parts.is_report(message):
+        return []
+    return [BounceEvent(recipient=next(iter(mail_parts.addresses(sender)), None), kind="auto-reply")]
 
 
 def _notice(message: Message) -> str:

@@ -19,6 +19,7 @@ from paperround.subscribers.profile_values import check_values
 from paperround.subscribers.signed_links import KeyRing, Purpose
 
 OWNER_LINK_LASTS = timedelta(hours=1)
+FORGOTTEN = "forgotten"  # the suppression that `forget` leaves: it keeps loads out, not the person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class SubscriberActions:
         async with self._signing_up:
             known = await self._find(address)
             state = consent.apply(known.state if known else None, EventKind.ASKED)
-            if state is not ConsentState.PENDING or await self.suppressed(address):
+            if state is not ConsentState.PENDING or await self.suppressed(address) not in (None, FORGOTTEN):
                 return
             if await self._mailed_lately(address):
                 if known is not None and known.state is ConsentState.PENDING:

@@ -36,7 +36,9 @@ async def show(request: Request) -> Response:
     votes = (await services_of(request).storage.votes([subscriber.id])).get(subscriber.id, [])
     standing = next((vote.value for vote in votes if vote.work_id == work_id), 0)
     base = request.url.path.rpartition("/")[0]
-    return page(request, "vote", title=TITLES[wish].format(item.number), wish=wish, item=item, standing=standing, base=base)
+    title = TITLES[wish].format(item.number)
+    title = title.rstrip("?") if standing == VALUES.get(wish) else title
+    return page(request, "vote", title=title, wish=wish, item=item, standing=standing, base=base)
 
 
 async def vote(request: Request) -> Response:

@@ -1,0 +1,89 @@
+"""Profile vectors: a reader's interests, avoids and examples as separate rows, never as one average (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperround.models import Profile, Reason, ReasonKind, SubscriberId, WorkId
+
+HALF_LIFE = 180.0  # days after which a vote counts half: tastes drift, they do not jump
+LEAST_WEIGHT = 0.3  # an old vote never counts for less
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A work the reader judged. `at` None: named in the profile, no date of its own."""
+
+    work_id: WorkId
+    title: str
+    vector: NDArray[np.float32]
+    value: int
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileVectors:
+    """`likes` (n, dimension) with `weights` (n,) in (0, 1] and a Reason each; `dislikes` (m, dimension) with weights (m,)."""
+
+    subscriber_id: SubscriberId
+    likes: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    reasons: tuple[Reason, ...]
+    dislikes: NDArray[np.float32]
+    dislike_weights: NDArray[np.float32]
+    dislike_names: tuple[str, ...]
+    texts: tuple[str, ...]  # the words behind each like: for words in common
+    must: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+    @property
+    def has_interests(self) -> bool:
+        """Without any the reader gets what trends."""
+        return bool(len(self.likes) or self.must)
+
+
+def build_profile_vectors(
+    subscriber_id: SubscriberId,
+    profile: Profile,
+    *,
+    text_vectors: Mapping[str, NDArray[np.float32]],
+    examples: Sequence[Example],
+    now: datetime,
+) -> ProfileVectors:
+    """`text_vectors`: (dimension,) for each text of the profile that is embedded; the others wait for the embed step."""
+    interests = [each for each in profile.interests if each.text in text_vectors]
+    heaviest = max((each.weight for each in interests), default=1.0)
+    liked = [each for each in examples if each.value > 0]
+    disliked = [each for each in examples if each.value < 0]
+    avoided = [text for text in profile.avoid if text in text_vectors]
+    return ProfileVectors(
+        subscriber_id=subscriber_id,
+        likes=_rows([text_vectors[each.text] for each in interests] + [each.vector for each in liked]),
+        weights=np.array([each.weight / heaviest for each in interests] + [_weight(each, now) for each in liked], dtype=np.float32),
+        reasons=(
+            *(Reason(kind=ReasonKind.INTEREST, text=each.text) for each in interests),
+            *(Reason(kind=ReasonKind.LIKED, text=each.title, liked_at=each.at) for each in liked),
+        ),
+        dislikes=_rows([text_vectors[text] for text in avoided] + [each.vector for each in disliked]),
+        dislike_weights=np.array([1.0] * len(avoided) + [_weight(each, now) for each in disliked], dtype=np.float32),
+        dislike_names=(*avoided, *(each.title for each in disliked)),
+        texts=(*(each.text for each in interests), *(each.title for each in liked)),
+        must=profile.must,
+        never=profile.never,
+    )
+
+
+def _weight(example: Example, now: datetime) -> float:
+    if example.at is None:
+        return 1.0
+    days = max(0.0, (now - example.at).total_seconds() / 86400)
+    return float(max(LEAST_WEIGHT, 0.5 ** (days / HALF_LIFE)))
+
+
+def _rows(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), dtype=np.float32)

@@ -13,7 +13,7 @@ from paperround.models import BounceEvent
 READ = 250_000  # bytes of a report; what comes later is the mail that was sent back
 RECIPIENTS = 100
 
-_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
+_STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
 
 def classify(raw: bytes) -> list[BounceEvent]:
@@ -108,9 +108,8 @@ def _recipient(fields: Mapping[str, str]) -> str | None:
 def _status(fields: Mapping[str, str]) -> str | None:
     """The most telling status: the server's own words know more than an X.0.0 or the timeout (4.4.7) they were kept under."""
     told, given = _STATUS.search(fields.get("diagnostic-code", "")), _STATUS.search(fields.get("status", ""))
-    if told and not told[0].endswith(".0.0"):
-        return told[0]
-    return (given or told)[0] if given or told else None  # type: ignore[index]  # one of them is there
+    best = told if told and not told[0].endswith(".0.0") else given or told
+    return best[0] if best else None
 
 
 # ---------------------------------------------------------------- RFC 5965

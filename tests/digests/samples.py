@@ -41,14 +41,6 @@ PAPERS: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]] = (
         ),
     ),
     (
-        "Drafts on the Cheap: Recycling Rejected Tokens as the Next Proposal",
-        ("H. Lindqvist", "A. Moreau", "J. Sato"),
-        (
-            "What the verifier refused is kept in a small table and proposed again when the context returns; no draft model is needed.",
-            "On code and dialogue it saves a third of all verification steps.",
-        ),
-    ),
-    (
         "When Do Image Patches Stop Mattering? A Layerwise Study",
         ("J. Castellanos", "P. Wu"),
         (
@@ -57,14 +49,22 @@ PAPERS: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]] = (
         ),
     ),
     (
-        "One Decoder, Four Languages: Lips Read Without Transcripts",
-        ("Y. Adeyemi", "C. Rossi", "M. Novak", "K. Berg"),
-        ("A decoder trained on silent video alone reads four languages from the lips.", "It needs no transcripts in three of them."),
+        "Drafts on the Cheap: Recycling Rejected Tokens as the Next Proposal",
+        ("H. Lindqvist", "A. Moreau", "J. Sato"),
+        (
+            "What the verifier refused is kept in a small table and proposed again when the context returns; no draft model is needed.",
+            "On code and dialogue it saves a third of all verification steps.",
+        ),
     ),
     (
         "A Queue for Every Verifier: Scheduling Speculation Across Requests",
         ("D. Park", "S. Weiss"),
         ("Requests that guess well lend their budget to those that do not.", "Median latency falls by a fifth at the same load."),
+    ),
+    (
+        "One Decoder, Four Languages: Lips Read Without Transcripts",
+        ("Y. Adeyemi", "C. Rossi", "M. Novak", "K. Berg"),
+        ("A decoder trained on silent video alone reads four languages from the lips.", "It needs no transcripts in three of them."),
     ),
 )
 BELOW = ("A Survey of Cache Compression for Long Contexts", "Mixtures of Depth for Video Models", "Early Exits, Measured at Scale")
@@ -111,7 +111,7 @@ def items(count: int = 5, interests: Sequence[str] = (PRUNING, SPECULATIVE, SPEE
     found = []
     for number, (paper, place) in enumerate(order, 1):
         title, authors, sentences = PAPERS[paper]
-        reason = Reason(kind=ReasonKind.INTEREST, text=interests[min(paper % 3, len(interests) - 1)])
+        reason = Reason(kind=ReasonKind.INTEREST, text=interests[min(paper // 2, len(interests) - 1)])
         if number == 1:
             reason = Reason(kind=ReasonKind.LIKED, text="Fewer Tokens, Earlier Exits", liked_at=datetime(2026, 11, 3, 9, tzinfo=UTC))
         suffix = f" ({place})" if count > len(PAPERS) else ""

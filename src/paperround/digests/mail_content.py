@@ -88,7 +88,7 @@ class _Room:
     items: int
 
 
-_ROOMS = (_Room(700, 50), _Room(480, 50), _Room(320, 50), _Room(170, 50), _Room(0, 50), _Room(0, 30), _Room(0, 15), _Room(0, 5))
+_ROOMS = (*(_Room(room, 50) for room in (700, 480, 320, 200, 120, 60, 0)), *(_Room(0, count) for count in (40, 30, 20, 10, 5)))
 
 
 # ---------------------------------------------------------------- an issue

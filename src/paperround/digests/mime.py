@@ -51,9 +51,9 @@ def build_message(
 def _body(content: MailContent, boundary: bytes) -> Iterator[bytes]:
     """Text quoted-printable, HTML base64, always: so no line is too long and nothing is 8 bit, whatever a feed holds."""
     start = b"\r\n--" + boundary + b"\r\nContent-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n"
-    text = content.text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    text = content.text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").replace("\n", "\r\n") + "\r\n"
     yield start % (b"plain", b"quoted-printable")
-    yield binascii.b2a_qp(text.encode(), istext=True)
+    yield binascii.b2a_qp(text.encode(), istext=True)  # breaks long lines as the first one ends: hence the newline above
     yield start % (b"html", b"base64")
     block = binascii.b2a_base64(content.html.encode(), newline=False)
     yield b"\r\n".join([block[place : place + 76] for place in range(0, len(block), 76)])

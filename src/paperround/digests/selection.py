@@ -195,7 +195,8 @@ def _arranged(chosen: Sequence[Match]) -> list[Match]:
 
 def _outside(rest: Sequence[Match], works: Mapping[WorkId, Work], threshold: float, seed: int) -> list[Match]:
     """One item from outside the profile: by lot among the better known of those that fit least."""
-    far = [match for match in rest if match.strength < threshold][-(len(rest) + 1) // 2 :] if rest else []
+    weak = [match for match in rest if match.strength < threshold]
+    far = weak[len(weak) // 2 :]
     known = sorted(far, key=lambda match: _popularity(works[match.work_id]))[: max(3, len(far) // 3)]
     lots = sorted(known, key=lambda match: hashlib.blake2b(f"{seed} {match.work_id}".encode(), digest_size=8).digest())
     return [replace(match, reason=Reason(kind=ReasonKind.EXPLORE, sentence=match.reason.sentence)) for match in lots[:1]]

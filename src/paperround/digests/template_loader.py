@@ -148,7 +148,10 @@ def compile_mjml(text: str, place: str) -> str:
     except Exception as error:
         raise TemplateError(f"{place}:1: MJML refuses it: {error}") from error
     spare = frozenset(name for style in _STYLE.findall(shielded) for name in re.findall(r"jj\d+jj", style))
-    lean = _INLINE.sub(lambda match: match.group().replace(": ", ":").replace("; ", ";").replace(';"', '"'), re.sub(r"\n\s*", "\n", html))
+    lean = _INLINE.sub(
+        lambda match: match.group().replace(": ", ":").replace("; ", ";").replace(';"', '"'),
+        re.sub(r"\n\s*", "\n", html.replace("&nbsp;", "\xa0")),
+    )
     return _restore(lean, tags, spare, place)
 
 

@@ -1,0 +1,168 @@
+"""Templates are found, checked, compiled once and kept."""
+
+from pathlib import Path
+
+import pytest
+
+from paperround.bundled_files import bundled
+from paperround.digests import template_loader
+from paperround.digests.template_loader import TemplateLoader, Templates, compile_mjml
+from paperround.errors import TemplateError
+
+MAIL = """<mjml lang="{{ language }}" dir="ltr">
+<mj-head>
+  <mj-title>{{ title }}</mj-title>
+  <mj-attributes><mj-all font-family="serif" /></mj-attributes>
+  <mj-style inline="inline">.x { color: {{ colour }}; } .unused { color: {{ colour }}; }</mj-style>
+</mj-head>
+<mj-body><mj-section><mj-column><mj-raw>
+ROWS
+</mj-raw></mj-column></mj-section></mj-body>
+</mjml>
+"""
+ROWS = """{% for row in rows if row.n < 3 and row.n > 0 %}
+<tr><td class="x">{{ row.text }}</td></tr>
+{% endfor %}"""
+
+
+def folder(path: Path, **files: str) -> Path:
+    """`mail_mjml` stands for email/mail.mjml.j2."""
+    for name, text in files.items():
+        target = path / "email" / f"{name.replace('_', '.')}.j2"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    return path
+
+
+def mail(rows: str) -> str:
+    return MAIL.replace("ROWS", rows)
+
+
+def rendered(templates: Templates, name: str = "email/mail.mjml.j2") -> str:
+    rows = [{"n": n, "text": f"<row {n}>"} for n in range(5)]
+    return templates.get(name).render(language="de", title='A "title"', colour="#123456", rows=rows)
+
+
+def test_jinja_survives_mjml_and_inlining(tmp_path: Path) -> None:
+    html = rendered(TemplateLoader([folder(tmp_path, mail_mjml=mail(ROWS))]).load())
+    assert html.count('<td class="x" style="color:#123456">') == 2
+    assert html.index("<tbody>") < html.index("&lt;row 1&gt;") < html.index("&lt;row 2&gt;") < html.index("</tbody>")
+    assert 'lang="de"' in html
+    assert "A &#34;title&#34;" in html
+    assert "jj0" not in html
+
+
+def test_no_compiled_template_fetches_a_style(templates: Templates) -> None:
+    for name in templates.names:
+        if name.endswith(".mjml.j2"):
+            source = templates.environment.loader.get_source(templates.environment, name)[0]  # type: ignore[union-attr]
+            assert "<link" not in source
+            assert "@import" not in source
+
+
+def test_indentation_costs_no_bytes(templates: Templates) -> None:
+    source = templates.environment.loader.get_source(templates.environment, "email/digest.mjml.j2")[0]  # type: ignore[union-attr]
+    assert [line for line in source.splitlines() if line.startswith(" ")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "tag"),
+    [
+        (mail("{% for x in rows %}"), 9, "endfor"),
+        (mail("\n\n{{ title"), 8, ""),
+        (MAIL.replace("mj-section", "mj-sektion").replace("ROWS", ""), 7, "<mj-sektion>"),
+        (MAIL.replace("</mj-column>", "").replace("ROWS", ""), 9, "</mj-section>"),
+        (mail("<td{% if rows %} class='x'{% endif %}></td>"), 8, "{% if rows %}"),
+        (MAIL.replace("<mj-title>", "<mj-title>{% if title %}x{% endif %}").replace("ROWS", ""), 3, "{% if title %}"),
+        (MAIL.replace("<mj-section>", "{{ lost }}<mj-section>").replace("ROWS", ""), 7, "{{ lost }}"),
+    ],
+)
+def test_a_broken_template_is_named_with_file_line_and_tag(tmp_path: Path, text: str, line: int, tag: str) -> None:
+    loader = TemplateLoader([folder(tmp_path, mail_mjml=text)])
+    with pytest.raises(TemplateError) as caught:
+        loader.load()
+    place = str(tmp_path / "email" / "mail.mjml.j2")
+    assert str(caught.value).startswith(f"{place}:")
+    if tag:
+        assert str(caught.value).startswith(f"{place}:{line}: ")
+    assert tag in str(caught.value)
+
+
+def test_a_template_that_is_not_there_is_named() -> None:
+    with pytest.raises(TemplateError, match="email/nothing"):
+        TemplateLoader([bundled("templates")]).load().get("email/nothing.txt.j2")
+
+
+def test_a_template_that_is_no_text_is_named(tmp_path: Path) -> None:
+    folder(tmp_path, mail_txt="")
+    (tmp_path / "email" / "mail.txt.j2").write_bytes(b"\xff\xfe")
+    with pytest.raises(TemplateError, match=r"mail\.txt\.j2"):
+        TemplateLoader([tmp_path]).load()
+
+
+def test_an_operators_template_wins_over_ours_of_the_same_name(tmp_path: Path) -> None:
+    theirs, ours = folder(tmp_path / "theirs", mail_txt="theirs"), folder(tmp_path / "ours", mail_txt="ours", other_txt="ours")
+    loader = TemplateLoader([theirs, ours])
+    templates = loader.load()
+    assert [templates.get(f"email/{name}.txt.j2").render() for name in ("mail", "other")] == ["theirs", "ours"]
+    assert dict(loader.listing())["email/mail.txt.j2"] == str(theirs / "email" / "mail.txt.j2")
+
+
+def test_an_operators_template_runs_in_a_sandbox(tmp_path: Path) -> None:
+    escape = "{{ ''.__class__.__mro__[1].__subclasses__()|length }}"
+    theirs, ours = folder(tmp_path / "theirs", mail_txt=escape), folder(tmp_path / "ours", other_txt="ours")
+    with pytest.raises(Exception, match="unsafe"):
+        TemplateLoader([theirs, ours]).load().get("email/mail.txt.j2").render()
+
+
+def test_html_is_escaped_and_text_is_not(tmp_path: Path) -> None:
+    templates = TemplateLoader([folder(tmp_path, a_txt="{{ x }}", b_html="{{ x }}", c_xml="{{ x }}")]).load()
+    assert [templates.get(f"email/{name}.j2").render(x="<&") for name in ("a.txt", "b.html", "c.xml")] == ["<&", "&lt;&amp;", "&lt;&amp;"]
+
+
+def test_a_misspelt_variable_is_an_error_and_not_a_hole(tmp_path: Path) -> None:
+    templates = TemplateLoader([folder(tmp_path, a_txt="{{ titel }}")]).load()
+    with pytest.raises(Exception, match="titel"):
+        templates.get("email/a.txt.j2").render(title="x")
+
+
+def test_a_kept_template_is_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    templates, cache = folder(tmp_path / "t", mail_mjml=mail(ROWS)), tmp_path / "cache"
+    first = rendered(TemplateLoader([templates], cache).load())
+    monkeypatch.setattr(template_loader, "compile_mjml", lambda *_: pytest.fail("compiled again"))
+    assert rendered(TemplateLoader([templates], cache).load()) == first
+    folder(tmp_path / "t", mail_mjml=mail("changed"))
+    with pytest.raises(pytest.fail.Exception):
+        TemplateLoader([templates], cache).load()
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    templates = TemplateLoader([folder(tmp_path / "t", mail_mjml=mail(ROWS))], tmp_path / "file" / "cache").load()
+    assert "&lt;row 1&gt;" in rendered(templates)
+
+
+def test_templates_are_read_once(tmp_path: Path) -> None:
+    loader = TemplateLoader([folder(tmp_path, mail_txt="before")])
+    loader.load()
+    folder(tmp_path, mail_txt="after")
+    assert loader.load().get("email/mail.txt.j2").render() == "before"
+
+
+def test_a_shared_part_is_taken_from_the_templates_and_from_nowhere_else(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.mjml"
+    secret.write_text("<mj-text>secret</mj-text>")
+    part = folder(tmp_path / "t", mail_txt="")
+    (part / "email" / "_part.mjml.j2").write_text("<mj-text>\nshared {{ title }}</mj-text>")
+    include = '<mj-section><mj-column><mj-include path="%s" />'
+    good = mail("").replace("<mj-section><mj-column>", include % "email/_part.mjml.j2")
+    templates = TemplateLoader([folder(part, mail_mjml=good)]).load()
+    assert "shared A &#34;title&#34;" in rendered(templates)
+    assert "email/_part.mjml.j2" not in templates.names
+    with pytest.raises(TemplateError, match="there is no template"):
+        TemplateLoader([folder(part, mail_mjml=good.replace("email/_part.mjml.j2", str(secret)))]).load()
+
+
+def test_a_statement_may_stand_within_a_value() -> None:
+    source = compile_mjml(mail('<tr><td title="{% if rows %}a{% endif %}">{{ title }}</td></tr>'), "mail")
+    assert 'title="{% if rows %}a{% endif %}"' in source

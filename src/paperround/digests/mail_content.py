@@ -1,7 +1,8 @@
 """Room: mail content. A digest, or a short mail's words, as subject, preheader, HTML and text (pure)."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Protocol
@@ -166,9 +167,8 @@ def _items(digest: Digest, words: Mapping[int, str], links: ReaderLinks, zone: s
     several = len({_section(item) for item in digest.chosen}) > 1
     for section, run in groupby(digest.chosen[: room.items], _section):
         for place, item in enumerate(run):
-            shown = _item(item, digest, words.get(item.number, ""), links, zone, language, room)
             heading = section if several and section and not place else None
-            yield replace(shown, section=heading, lead=item.number == 1)
+            yield _item(item, digest, words.get(item.number, ""), links, zone, language, room, heading)
 
 
 def _section(item: DigestItem) -> str:
@@ -181,7 +181,9 @@ def _section(item: DigestItem) -> str:
     return shorten(plain(reason.text), 80) if reason.kind is ReasonKind.INTEREST else ""
 
 
-def _item(item: DigestItem, digest: Digest, strength: str, links: ReaderLinks, zone: str, language: str, room: _Room) -> ItemView:
+def _item(
+    item: DigestItem, digest: Digest, strength: str, links: ReaderLinks, zone: str, language: str, room: _Room, section: str | None = None
+) -> ItemView:
     title, work = shorten(plain(item.work.title), LONGEST_TITLE), item.work
     url = wording.home(work)
     reads = [("Abstract", work.links.abstract), ("PDF", work.links.pdf), ("Code", work.links.code), ("Project", work.links.project)]
@@ -195,8 +197,8 @@ def _item(item: DigestItem, digest: Digest, strength: str, links: ReaderLinks, z
         strength=strength,
         bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
         because=wording.because(item, timezone=zone, language=language),
-        section=None,
-        lead=False,
+        section=section,
+        lead=item.number == 1 and item.role is ItemRole.CHOSEN,
         reads=tuple((label, address) for label, address in safe if address and address != url),
         votes=links.votes.get(item.number) if item.number else None,
     )
@@ -204,10 +206,10 @@ def _item(item: DigestItem, digest: Digest, strength: str, links: ReaderLinks, z
 
 def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
     """The excerpt, or its best sentence where there is not room for all of it."""
-    several = [Sentence(plain(text), place == item.best) for place, text in enumerate(item.excerpt)]
-    if sum(len(each.text) for each in several) > room and several:
-        several = [next((each for each in several if each.best), several[0])]
-    return tuple(replace(each, text=shorten(each.text, room)) for each in several if room)
+    several = [(plain(text), place == item.best) for place, text in enumerate(item.excerpt)]
+    if sum(len(text) for text, _ in several) > room:
+        several = [next((each for each in several if each[1]), several[0])]
+    return tuple(Sentence(shorten(text, room), best) for text, best in several if room)
 
 
 def _subject(digest: Digest, items: Sequence[ItemView], line: str) -> str:
@@ -269,12 +271,14 @@ _SHORT_SUBJECTS = {
 
 # ---------------------------------------------------------------- the text part
 
+_TAG, _ENTITY = re.compile(r"<(?=[a-zA-Z/!?])"), re.compile(r"&(?=#?\w+;)")
+
 
 def textual(text: str) -> str:
     """Text that no filter takes for markup: a title may hold "<b>" or "&lt;"."""
     if "<" not in text and "&" not in text:
         return text
-    return text.replace("<", "‹").replace("&", "＆") if ">" in text or ";" in text else text
+    return _ENTITY.sub("＆", _TAG.sub("‹", text))
 
 
 def fill(text: str, first: str = "", rest: str | None = None) -> str:

@@ -17,6 +17,7 @@ from paperround.models import ListIdentity, MailKind, ReaderLinks
 _LONGEST_LINE = 998  # RFC 5322 section 2.1.1
 _ATOMS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
 _URI = re.compile(r"[!-;=?-~]+")  # visible ASCII without the brackets that would end it
+_FOLD = re.compile(r"(.{50,60}\S*) (?=\S)")
 _PRINTABLE = re.compile(r"[ -~]*")
 
 
@@ -109,8 +110,8 @@ def _list_headers(identity: ListIdentity, links: ReaderLinks, kind: MailKind) ->
 def _words(name: str, text: str) -> str:
     """Free text of a header: no control characters, encoded words where it is not ASCII, folded (RFC 2047)."""
     clean = plain(text)
-    if _PRINTABLE.fullmatch(clean) and "=?" not in clean and len(name) + len(clean) < 76:
-        return clean
+    if _PRINTABLE.fullmatch(clean) and "=?" not in clean and max(map(len, clean.split(" "))) < _LONGEST_LINE // 2:
+        return _FOLD.sub(r"\1\r\n ", clean) if len(name) + len(clean) > 75 else clean
     return Header(clean, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n")
 
 

@@ -3,28 +3,26 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from paperround.digests.mail_content import IssueView
+from paperround.digests.mail_content import IssueView, TemplateSource
 from paperround.models import ListIdentity
 from paperround.pipeline.interfaces import Clock, Storage
-from paperround.pipeline.search import Hit
+from paperround.pipeline.search import Hit, search
 from paperround.pipeline.subscriber_actions import SubscriberActions
 from paperround.web.guards import Guards
 from paperround.web.personal_feeds import FeedMemory
 
+if TYPE_CHECKING:
+    from paperround.wiring import Parts
+
 Search = Callable[[str, datetime], Awaitable[Sequence[Hit]]]  # words, first seen after → the nearest works, best first
-
-
-class PageTemplates(Protocol):
-    def get(self, name: str) -> jinja2.Template: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,7 @@ class WebServices:
 
     storage: Storage
     actions: SubscriberActions
-    templates: PageTemplates
+    templates: TemplateSource
     identity: ListIdentity
     clock: Clock
     base_url: str
@@ -90,3 +88,34 @@ def render(services: WebServices, name: str, *, status: int = 200, title: str, *
 def message(request: Request, title: str, *lines: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page of a few sentences, with at most one button: `action` (where it posts to), `button` (its words), `fields` (hidden)."""
     return page(request, "message", status=status, title=title, lines=lines, **{"action": None, "button": "", "fields": {}, **values})
+
+
+def from_parts(parts: "Parts") -> WebServices:
+    """The services of an installation that wiring has opened."""
+    settings = parts.settings
+
+    async def find(words: str, since: datetime) -> Sequence[Hit]:
+        return await search(parts.storage, parts.embedder, words, since=since, now=parts.clock.now())
+
+    return WebServices(
+        storage=parts.storage,
+        actions=parts.actions,
+        templates=parts.messages.templates,
+        identity=settings.identity,
+        clock=parts.clock,
+        base_url=settings.base_url,
+        consent_text=settings.list.consent_text,
+        retention={
+            "Sign-ups that nobody confirmed": in_words(settings.retention.pending),
+            "The network a consent came from (not the whole address)": in_words(settings.retention.evidence),
+            "Papers that nobody liked": in_words(settings.retention.entries),
+            "All else": "until you have it erased",
+        },
+        default_zone=settings.digest.timezone,
+        search=find,
+        guards=Guards(sign_ups_per_network=settings.limits.sign_ups_per_network, sign_ups=settings.limits.sign_ups),
+    )
+
+
+def in_words(length: timedelta) -> str:
+    return f"{length.days} days" if length.days else f"{length.total_seconds() / 3600:g} hours"

@@ -1,9 +1,10 @@
 """Profile form: what a form says as the values of a profile file, and a profile as what a form shows."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
@@ -150,11 +151,12 @@ def languages() -> tuple[tuple[str, str], ...]:
 
 
 def guessed_zone(accept_language: str, fallback: str) -> str:
-    """The zone of the country in the browser's first language, where that country has one; the fallback otherwise."""
+    """The zone of the country in the browser's first language, where its clocks agree all year; the fallback otherwise."""
     first = accept_language.partition(",")[0].partition(";")[0].strip().replace("-", "_")
     try:
         territory = Locale.parse(first).territory if "_" in first else None
     except (ValueError, UnknownLocaleError, TypeError):
         return fallback
     found = [zone for zone, country in get_global("zone_territories").items() if country == territory and zone in zones()]
-    return found[0] if territory and len(found) == 1 else fallback
+    offsets = {tuple(datetime(2026, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7)) for zone in found}
+    return found[0] if len(offsets) == 1 else fallback

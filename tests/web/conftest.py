@@ -1,0 +1,178 @@
+"""Pages over a real database: a reader with an issue, and a client that follows no redirect."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from paperround.digests.template_loader import TemplateLoader, Templates
+from paperround.models import (
+    Delivery,
+    Digest,
+    DigestId,
+    DigestItem,
+    EngineId,
+    Entry,
+    ItemRole,
+    Links,
+    ListIdentity,
+    MailKind,
+    ReaderLinks,
+    Reason,
+    ReasonKind,
+    Subscriber,
+)
+from paperround.pipeline.search import Hit
+from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
+from paperround.records import NewDelivery, NewDigest, Placement
+from paperround.storage.sql_storage import SqlStorage, open_storage
+from paperround.subscribers import signed_links
+from paperround.subscribers.signed_links import KeyRing, fold_address
+from paperround.testing import FixedClock
+from paperround.web.app import create_app
+from paperround.web.services import WebServices
+
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
+BASE = "http://paper.example"
+TITLES = ("Half the Tokens & <All> the Picture", "Drafts on the Cheap", "Reading Lips in Four Languages", "A Survey of Caches")
+ROLES = (ItemRole.CHOSEN, ItemRole.CHOSEN, ItemRole.EXPLORE, ItemRole.BELOW)
+ABSTRACT = "Visual tokens are dropped layer by layer. The model keeps 98 % of its accuracy."
+
+
+@dataclass
+class Site:
+    storage: SqlStorage
+    clock: FixedClock
+    services: WebServices
+    client: httpx2.AsyncClient
+    ada: Subscriber
+    links: ReaderLinks  # as in her issue's mail
+    digest: Digest
+
+    @property
+    def actions(self) -> SubscriberActions:
+        return self.services.actions
+
+    def path(self, url: str | None) -> str:
+        assert url is not None
+        return url.removeprefix(BASE)
+
+    def owner(self) -> str:
+        """A fresh link to her whole page."""
+        ends = self.clock.now() + timedelta(hours=1)
+        return self.path(signed_links.owner_link(self.actions.keys, BASE, self.ada.public_id, self.ada.link_epoch, ends))
+
+    async def now(self) -> Subscriber:
+        return await self.storage.subscriber(self.ada.id)
+
+    async def votes(self) -> dict[str, int]:
+        return {vote.title: vote.value for vote in (await self.storage.votes([self.ada.id])).get(self.ada.id, [])}
+
+    async def outbox(self, kind: MailKind) -> list[Delivery]:
+        engine = EngineId("engine")
+        await self.storage.start_engine(engine, self.clock.now())
+        claimed = await self.storage.claim(engine, self.clock.now(), limit=1000, until=self.clock.now())
+        await self.storage.release([each.id for each in claimed])
+        return [each for each in claimed if each.kind is kind]
+
+
+@pytest.fixture(scope="session")
+def templates() -> Templates:
+    return TemplateLoader([Path(__file__).parents[2] / "templates"]).load()
+
+
+@pytest.fixture
+async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
+    storage = await open_storage(f"sqlite:///{tmp_path / 'p.db'}", upgrade=True, fold=fold_address)
+    clock = FixedClock(NOW)
+    rules = ActionRules(base_url=BASE, message_domain="paper.example", consent_text="Yes, send me my paper.")
+    actions = SubscriberActions(storage=storage, clock=clock, keys=KeyRing((b"k" * 32,)), rules=rules)
+
+    async def found(words: str, since: datetime) -> list[Hit]:
+        works = await storage.works_seen(since, clock.now())
+        return [
+            Hit(work_id=w.id, title=w.title, url=w.url, strength=0.8, score=1.0, sentence=words, published=None, sources=("Daily",))
+            for w in works
+        ]
+
+    services = WebServices(
+        storage=storage,
+        actions=actions,
+        templates=templates,
+        identity=ListIdentity(name="The Paperround", sender="paper@paper.example", postal_address="1 Example Street"),
+        clock=clock,
+        base_url=BASE,
+        consent_text=rules.consent_text,
+        retention={"Sign-ups that nobody confirmed": "7 days"},
+        search=found,
+    )
+    ada = await actions.add(
+        "ada@example.org",
+        {"name": "Ada", "interests": ["token pruning"], "timezone": "Europe/Berlin", "schedule": "daily 07:30"},
+        active=True,
+    )
+    digest = await issue(storage, ada)
+    links = signed_links.reader_links(actions.keys, BASE, ada, digest)
+    transport = httpx2.ASGITransport(app=create_app(services), client=("192.0.2.7", 5000))
+    async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
+        yield Site(storage, clock, services, client, await storage.subscriber(ada.id), links, digest)
+    await storage.close()
+
+
+async def issue(storage: SqlStorage, reader: Subscriber) -> Digest:
+    """Her first issue: two chosen, one from outside, one below the cut; its mail waits in the outbox."""
+    source = await storage.add_source(
+        location="https://example.org/f", kind="feed", name="Daily", tags=("ai",), backlog=None, as_of=None, now=NOW
+    )
+    works = []
+    for title in TITLES:
+        entry = Entry(
+            title=title,
+            summary=ABSTRACT,
+            url=f"https://example.org/{len(works)}",
+            authors=("M. Okafor",),
+            upvotes=9 - len(works),
+            links=Links(pdf=f"https://example.org/{len(works)}.pdf"),
+        )
+        await storage.record_entries(
+            source,
+            [entry],
+            seen_at=NOW - timedelta(hours=1),
+            place=lambda *_, key=title: Placement(groups=((0,),), works=((),), keys=(frozenset({key}),)),
+            keys=lambda _, key=title: frozenset({key}),
+            material_change=lambda *_: None,
+        )
+        works.append(await storage.find_work(title))
+    reason = Reason(kind=ReasonKind.INTEREST, text="token pruning")
+    items = tuple(
+        DigestItem(
+            work=work,
+            role=role,
+            number=0 if role is ItemRole.BELOW else number,
+            score=1.0,
+            strength=0.8,
+            reason=Reason(kind=ReasonKind.EXPLORE) if role is ItemRole.EXPLORE else reason,
+            excerpt=("Visual tokens are dropped layer by layer.", "The model keeps 98 % of its accuracy."),
+            best=1,
+        )
+        for number, (work, role) in enumerate(zip(works, ROLES, strict=True), 1)
+    )
+    new = Digest(
+        id=DigestId(0),
+        subscriber_id=reader.id,
+        period=date(2026, 11, 20),
+        number=1,
+        due_at=NOW,
+        since=NOW - timedelta(days=1),
+        cutoff=NOW,
+        created_at=NOW,
+        candidates=40,
+        items=items,
+    )
+    mail = NewDelivery(kind=MailKind.ISSUE, subscriber_id=reader.id, recipient=reader.email or "", message_id="i@paper.example", values={})
+    await storage.record_digests([NewDigest(digest=new, delivery=mail, next_due_at=NOW + timedelta(days=1))])
+    (recorded,) = await storage.digests_of(reader.id, limit=1)
+    return recorded

@@ -1,0 +1,361 @@
+"""The pages as visitors, readers, mail programs and mail scanners meet them."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from paperround.models import ConsentState, Interest, MailKind
+from paperround.subscribers import signed_links
+
+URLENCODED = {"content": b"List-Unsubscribe=One-Click", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
+MULTIPART = {
+    "content": b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n',
+    "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+}
+BROKEN = {"content": b"\xff--%%", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+PROFILE = {
+    "rhythm": "weekly",
+    "weekday": "friday",
+    "time": "08:15",
+    "timezone": "Europe/Paris",
+    "max_items": "8",
+    "min_score": "0.25",
+    "channels": ["email", "feed"],
+    "interest": ["graphs", "lip reading", ""],
+    "weight": ["2.0", "1.0", "1.0"],
+    "avoid": "images\n\nvideo",
+    "sources": ["ai"],
+    "language": "de",
+    "name": "Ada L",
+    "explore": "on",
+    "note": "on",
+}
+
+Site = Any  # the fixture's class stands in conftest.py, which importlib mode does not let us import
+
+
+class Forms(HTMLParser):
+    """Every address that a page leads to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.posts: list[str] = []
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.scripts += tag == "script" or any(name.startswith("on") or name == "style" for name in given)
+        if tag in ("a", "link") and given.get("href"):
+            self.links.append(str(given["href"]))
+        if tag == "form" and given.get("method") == "post":
+            self.posts.append(str(given["action"]))
+
+
+async def everything(site: Site) -> tuple[Any, ...]:
+    """All that a page could have changed."""
+    events = await site.storage.consent_events(site.ada.id)
+    return await site.now(), await site.votes(), events, await site.storage.layers(site.ada.id), len(await site.outbox(MailKind.ANSWER))
+
+
+def reader_pages(site: Site) -> list[str]:
+    links = site.links
+    votes = [url for ways in links.votes.values() for url in ways]
+    return [site.path(url) for url in (links.one_click, links.preferences, links.archive, *votes, links.feed_rss)] + [site.owner()]
+
+
+# ---------------------------------------------------------------- what every page promises
+
+
+async def test_a_scanner_that_opens_every_link_of_a_mail_and_of_its_pages_changes_nothing(site: Site) -> None:
+    before = await everything(site)
+    seen: set[str] = set()
+    waiting = [*reader_pages(site), "/"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.startswith("/"):
+            continue
+        seen.add(path)
+        for method in ("HEAD", "OPTIONS", "GET"):
+            answer = await site.client.request(method, path)
+            assert answer.status_code < 500
+        if "html" in answer.headers["content-type"]:
+            waiting += [url.removeprefix("http://paper.example") for url in Forms(answer.text).links]
+    assert len(seen) > 12
+    assert await everything(site) == before
+
+
+async def test_no_page_holds_a_script_and_every_form_stays_here(site: Site) -> None:
+    for path in [*reader_pages(site)[:-2], site.owner(), "/", "/?q=tokens", "/privacy"]:
+        answer = await site.client.get(path)
+        page = Forms(answer.text)
+        assert (answer.status_code, page.scripts) == (200, 0), path
+        assert all(action.startswith("/") for action in page.posts)
+
+
+async def test_token_pages_may_not_be_framed_cached_or_told_to_others(site: Site) -> None:
+    for path in [*reader_pages(site), "/u/none", "/nothing"]:
+        headers = (await site.client.get(path)).headers
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "noindex" in headers["X-Robots-Tag"]
+        assert "no-store" in headers["Cache-Control"] or path.startswith("/f/")
+
+
+async def test_the_style_sheet_is_found_by_its_content_and_kept_for_ever(site: Site) -> None:
+    (sheet,) = re.findall(r'rel="stylesheet" href="([^"]+)"', (await site.client.get("/")).text)
+    answer = await site.client.get(sheet)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8")
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert (await site.client.get("/paper-0.css")).status_code == 404
+
+
+async def test_wrong_and_unknown_links_answer_the_same_bytes(site: Site) -> None:
+    nobody = signed_links.make_token(site.actions.keys, signed_links.Purpose.PREFERENCES, "f" * 32, 0)
+    right = site.path(site.links.preferences)
+    wrong = [right[:-4] + "AAAA", f"/p/{nobody}", "/p/x", "/c/x", "/f/x.rss", "/nothing", right.replace("/p/", "/a/"), right + "%00"]
+    answers = [await site.client.get(path) for path in wrong]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.content for answer in answers}) == 1
+    assert (await site.client.post(wrong[0] + "/pause")).content == answers[0].content
+
+
+async def test_a_body_that_never_ends_is_refused(site: Site) -> None:
+    answer = await site.client.post("/subscribe", content=b"email=" + b"a" * 300_000, headers=URLENCODED["headers"])
+    assert answer.status_code == 413
+
+
+async def test_what_breaks_shows_nothing_of_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+
+    from paperround.web.app import create_app
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr(type(site.storage), "by_public_id", fails)
+    transport = httpx2.ASGITransport(app=create_app(site.services), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://paper.example") as client:
+        answer = await client.get(site.path(site.links.preferences))
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+async def test_health_and_readiness(site: Site) -> None:
+    assert [(await site.client.get(path)).status_code for path in ("/health", "/ready")] == [200, 200]
+    await site.storage.close()
+
+
+# ---------------------------------------------------------------- leaving
+
+
+@pytest.mark.parametrize("form", [URLENCODED, MULTIPART, BROKEN, {}])
+async def test_one_post_unsubscribes_in_whatever_form_and_as_often_as_it_comes(site: Site, form: dict[str, Any]) -> None:
+    path = site.path(site.links.one_click)
+    for _ in range(2):
+        answer = await site.client.post(path, **form)
+        assert answer.status_code == 200
+    left = await site.now()
+    assert (left.state, left.next_due_at) == (ConsentState.UNSUBSCRIBED, None)
+    assert await site.outbox(MailKind.ISSUE) == []
+    assert (await site.client.get(path)).status_code == 200
+
+
+async def test_a_well_signed_way_out_answers_even_when_nobody_is_known_any_more(site: Site) -> None:
+    await site.actions.forget(site.ada, way="cli")
+    assert (await site.client.post(site.path(site.links.one_click), **URLENCODED)).status_code == 200
+    stranger = signed_links.make_token(site.actions.keys, signed_links.Purpose.UNSUBSCRIBE, "0" * 32, 0)
+    assert (await site.client.post(f"/u/{stranger}", **URLENCODED)).status_code == 200
+    assert (await site.client.post(f"/u/{stranger[:-4]}AAAA", **URLENCODED)).status_code == 404
+
+
+async def test_the_page_says_which_way_was_taken_and_closes_the_feed_when_asked_to(site: Site) -> None:
+    await site.client.post(site.path(site.links.one_click), data={"List-Unsubscribe": "One-Click", "page": "1", "feed": "revoke"})
+    assert (await site.storage.consent_events(site.ada.id))[-1].way == "page"
+    assert (await site.client.get(site.path(site.links.feed_rss))).status_code == 410
+
+
+# ---------------------------------------------------------------- saying yes
+
+
+async def test_the_button_of_a_confirmation_makes_active_and_opening_it_does_not(site: Site) -> None:
+    await site.actions.sign_up("bob@example.org", {"interests": ["<b>bold</b>"]}, way="page")
+    (mail,) = await site.outbox(MailKind.CONFIRMATION)
+    path = site.path(mail.values["confirm_url"])
+    page = await site.client.get(path)
+    assert "&lt;b&gt;bold" in page.text
+    assert (await site.storage.find_subscriber("bob@example.org")).state is ConsentState.PENDING
+    assert Forms(page.text).posts == [path]
+    for _ in range(2):
+        assert "You are subscribed" in (await site.client.post(path)).text
+    bob = await site.storage.find_subscriber("bob@example.org")
+    assert bob.state is ConsentState.ACTIVE
+    assert (await site.storage.consent_events(bob.id))[-1].address_prefix == "192.0.2.0/24"
+    await site.actions.unsubscribe(bob, way="cli")
+    assert "ended" in (await site.client.post(path)).text
+
+
+# ---------------------------------------------------------------- signing up
+
+
+async def test_a_sign_up_answers_the_same_for_every_address(site: Site) -> None:
+    await site.actions.sign_up("pending@example.org", {}, way="page")
+    await site.actions.suppress("bounced@example.org", reason="bounced", evidence="")
+    answers = [
+        await site.client.post("/subscribe", data={"email": email, "interests": "one\ntwo"})
+        for email in ("new@example.org", "pending@example.org", "ada@example.org", "bounced@example.org")
+    ]
+    assert len({(answer.status_code, answer.content, tuple(answer.headers.items())) for answer in answers}) == 1
+    assert answers[0].status_code == 200
+    assert sorted(mail.recipient for mail in await site.outbox(MailKind.CONFIRMATION)) == ["new@example.org", "pending@example.org"]
+    new = await site.storage.find_subscriber("new@example.org")
+    assert new.profile.interests == (Interest(text="one"), Interest(text="two"))
+    assert (await site.now()).profile == site.ada.profile
+
+
+async def test_a_form_that_cannot_be_is_shown_again_with_what_was_typed(site: Site) -> None:
+    for data, told in (({"email": "nobody@"}, "mail address"), ({"email": "a@example.org", "max_items": "900"}, "max items")):
+        answer = await site.client.post("/subscribe", data={**data, "interests": "my <own> words"})
+        assert answer.status_code == 400
+        assert told in answer.text
+        assert "my &lt;own&gt; words" in answer.text
+    assert await site.outbox(MailKind.CONFIRMATION) == []
+
+
+async def test_robots_that_fill_every_field_are_thanked_and_forgotten(site: Site) -> None:
+    human = await site.client.post("/subscribe", data={"email": "a@example.org"})
+    robot = await site.client.post("/subscribe", data={"email": "b@example.org", "website": "https://spam.example"})
+    assert robot.content == human.content
+    assert [mail.recipient for mail in await site.outbox(MailKind.CONFIRMATION)] == ["a@example.org"]
+
+
+async def test_one_network_may_sign_up_so_often_an_hour(site: Site) -> None:
+    statuses = [(await site.client.post("/subscribe", data={"email": f"a{n}@example.org"})).status_code for n in range(7)]
+    assert statuses == [200] * 5 + [429] * 2
+
+
+async def test_only_a_feed_needs_no_address_and_works_at_once(site: Site) -> None:
+    answer = await site.client.post("/subscribe", data={"only_feed": "on", "interests": "graphs"})
+    feeds = sorted(set(re.findall(r"http://paper\.example(/f/[^\"<]+)", answer.text)))
+    assert [path.rpartition(".")[2] for path in feeds] == ["atom", "json", "rss"]
+    assert [(await site.client.get(path)).status_code for path in feeds] == [200, 200, 200]
+    assert await site.outbox(MailKind.CONFIRMATION) == []
+
+
+async def test_the_front_page_shows_what_is_talked_about_and_finds_by_words(site: Site) -> None:
+    front = await site.client.get("/", headers={"Accept-Language": "de-DE,de;q=0.9"})
+    assert "Half the Tokens &amp; &lt;All&gt; the Picture" in front.text
+    assert '<option value="Europe/Berlin" selected>' in front.text
+    found = await site.client.get("/", params={"q": "lips <i>"})
+    assert "lips &lt;i&gt;" in found.text
+    assert ">lips &lt;i&gt;</textarea>" in found.text  # the sign-up carries the words
+    assert "7 days" in (await site.client.get("/privacy")).text
+
+
+# ---------------------------------------------------------------- steering
+
+
+async def test_a_vote_counts_when_its_button_is_pressed_and_can_be_taken_back(site: Site) -> None:
+    more, less, why = map(site.path, site.links.votes[1])
+    assert TITLES_1 in (await site.client.get(more)).text
+    assert await site.votes() == {}
+    assert (await site.client.post(more)).status_code == 303
+    assert await site.votes() == {"Half the Tokens & <All> the Picture": 1}
+    assert "from the next issue on" in (await site.client.get(more)).text
+    await site.client.post(less)
+    assert await site.votes() == {"Half the Tokens & <All> the Picture": -1}
+    await site.client.post(less.replace("/less", "/undo"))
+    assert await site.votes() == {}
+    assert "because you follow" in (await site.client.get(why)).text
+    assert (await site.client.post(why)).status_code == 404
+
+
+TITLES_1 = "Half the Tokens &amp; &lt;All&gt; the Picture"
+
+
+async def test_the_issue_is_a_page(site: Site) -> None:
+    page = (await site.client.get(site.path(site.links.archive))).text
+    for words in (
+        TITLES_1,
+        "Drafts on the Cheap",
+        "From outside your round",
+        "A Survey of Caches",
+        "for Ada",
+        "Two of 40 new papers today",
+    ):
+        assert words in page
+
+
+async def test_a_link_in_a_mail_changes_the_schedule_and_pauses(site: Site) -> None:
+    base = site.path(site.links.preferences)
+    assert (await site.client.post(f"{base}/schedule", data=PROFILE)).status_code == 303
+    changed = await site.now()
+    assert (changed.profile.schedule, changed.profile.timezone) == ("weekly friday 08:15", "Europe/Paris")
+    assert changed.profile.interests == site.ada.profile.interests
+    await site.client.post(f"{base}/pause", data={"until": "2026-12-24"})
+    assert (await site.now()).state is ConsentState.PAUSED
+    assert "24 December 2026" in (await site.client.get(base)).text
+    await site.client.post(f"{base}/resume")
+    assert (await site.now()).state is ConsentState.ACTIVE
+    for wrong in ({"until": "yesterday"}, {"until": "2020-01-01"}):
+        assert (await site.client.post(f"{base}/pause", data=wrong)).status_code == 400
+
+
+async def test_with_all_that_stands_in_a_forwarded_mail_a_stranger_can_neither_read_nor_take_the_profile(site: Site) -> None:
+    base = site.path(site.links.preferences)
+    page = (await site.client.get(base)).text
+    for secret in ("token pruning", "ada@example.org", site.path(site.links.feed_rss)):
+        assert secret not in page
+    before = await everything(site)
+    for what in ("profile", "vote", "feed", "export", "erase"):
+        assert (await site.client.post(f"{base}/{what}", data={**PROFILE, "sure": "on"})).status_code == 404
+    token = base.rpartition("/")[2]
+    assert (await site.client.get(f"/o/{token}")).status_code == 404
+    assert await everything(site) == before
+
+
+async def test_the_owners_page_opens_by_a_fresh_link_mailed_to_the_owner_and_closes_after_an_hour(site: Site) -> None:
+    base = site.path(site.links.preferences)
+    answers = [await site.client.post(f"{base}/link") for _ in range(5)]
+    assert {(answer.status_code, answer.headers["location"]) for answer in answers} == {(303, f"{base}?done=link")}
+    mails = await site.outbox(MailKind.ANSWER)
+    assert [mail.recipient for mail in mails] == ["ada@example.org"] * 3
+    owner = site.path(mails[0].values["links"][0][1])
+    assert "token pruning" in (await site.client.get(owner)).text
+    site.clock.advance(minutes=61)
+    assert (await site.client.get(owner)).status_code == 410
+
+
+async def test_the_owner_changes_every_key_of_the_profile(site: Site) -> None:
+    assert (await site.client.post(f"{site.owner()}/profile", data=PROFILE)).status_code == 303
+    profile = (await site.now()).profile
+    assert profile.interests == (Interest(text="graphs", weight=2.0), Interest(text="lip reading"))
+    assert (profile.schedule, profile.max_items, profile.min_score, profile.avoid) == ("weekly friday 08:15", 8, 0.25, ("images", "video"))
+    assert (profile.name, profile.language, profile.empty, profile.explore, profile.sources) == ("Ada L", "de", "note", True, ("ai",))
+    page = (await site.client.get(site.owner())).text
+    assert all(words in page for words in ("graphs", "lip reading", "Ada L", "images\nvideo"))
+    refused = await site.client.post(f"{site.owner()}/profile", data={**PROFILE, "max_items": "99"})
+    assert refused.status_code == 400
+    assert "max items" in refused.text
+
+
+async def test_the_owner_takes_votes_back_moves_the_feed_exports_and_erases(site: Site) -> None:
+    await site.client.post(site.path(site.links.votes[2][1]))
+    work = site.digest.items[1].work.id
+    await site.client.post(f"{site.owner()}/vote", data={"work": str(work)})
+    assert await site.votes() == {}
+    feed = site.path(site.links.feed_rss)
+    assert (await site.client.get(feed)).status_code == 200
+    await site.client.post(f"{site.owner()}/feed")
+    assert (await site.client.get(feed)).status_code == 410
+    export = (await site.client.post(f"{site.owner()}/export")).json()
+    assert (export["email"], export["profile"]["interests"]) == ("ada@example.org", ["token pruning"])
+    assert (await site.client.post(f"{site.owner()}/erase")).status_code == 400
+    assert (await site.client.post(f"{site.owner()}/erase", data={"sure": "on"})).status_code == 200
+    assert (await site.now()).state is ConsentState.FORGOTTEN
+    assert (await site.client.get(site.owner())).status_code == 404

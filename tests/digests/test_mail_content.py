@@ -155,7 +155,7 @@ def test_the_trending_issue_says_how_things_trend_and_claims_no_strength(issue: 
     first = samples.items()[0]
     item = replace(first, reason=Reason(kind=ReasonKind.TRENDING), strength=0.0, work=replace(first.work, upvotes=86))
     page = Page(issue(samples.digest([item], kind="trending")).html)
-    assert "trending: 86 votes" in page.text
+    assert "Trending: 86 votes" in page.text
     assert "▬" not in page.text
     assert "weak" not in page.text
 

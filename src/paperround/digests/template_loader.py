@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from paperround.errors import TemplateError
 
-_FORM = "2"  # of what we make of MJML's output; raise it when `_compile` changes
+_FORM = "3"  # of what we make of MJML's output; raise it when `_compile` changes
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _TOKEN = re.compile(r"<!--(jj\d+jj)-->|(jj\d+jj)")
 _BESIDE = {"mjml", "mj-all", "mj-class", "mj-selector", "mj-html-attribute"}  # elements that are no components
@@ -148,6 +148,7 @@ def compile_mjml(text: str, place: str) -> str:
     except Exception as error:
         raise TemplateError(f"{place}:1: MJML refuses it: {error}") from error
     spare = frozenset(name for style in _STYLE.findall(shielded) for name in re.findall(r"jj\d+jj", style))
+    html = html.replace('role="article"', 'role="main"', 1)  # a landmark, for what reads the mail aloud
     lean = _INLINE.sub(
         lambda match: match.group().replace(": ", ":").replace("; ", ";").replace(';"', '"'),
         re.sub(r"\n\s*", "\n", html.replace("&nbsp;", "\xa0")),

@@ -159,7 +159,7 @@ def trend(work: Work, language: str = "en") -> str:
     names = sources(work)
     facts = [f"{format_decimal(work.upvotes, locale=locale(language))} votes"] if work.upvotes and work.upvotes > 1 else []
     facts += [f"in {number(len(names), language)} sources"] if len(names) > 1 else []
-    return f"trending: {listed(facts)}" if facts else f"new in {listed(names[:1]) or 'your sources'}"
+    return f"Trending: {listed(facts)}" if facts else f"New in {listed(names[:1]) or 'your sources'}"
 
 
 def sources(work: Work) -> list[str]:

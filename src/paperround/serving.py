@@ -119,5 +119,6 @@ async def web_server(parts: Parts) -> AsyncIterator[None]:
 
 def application(parts: Parts) -> "Starlette":
     from paperround.web.app import create_app
+    from paperround.web.services import from_parts
 
-    return create_app(parts.web_services())
+    return create_app(from_parts(parts))

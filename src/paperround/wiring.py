@@ -65,11 +65,13 @@ async def open_parts(
     upgrade: bool = False,
     keys: Sequence[bytes] | None = None,
     serving: bool = False,
+    any_age: bool = False,
 ) -> AsyncIterator[Parts]:
     """Open what every step needs, lazily where it costs: the model, the templates and the relay wait for their first use.
 
     `now`: the clock of the steps stands there. `upgrade`: an older database is brought to this version. `keys`: instead of the key
-    file. `serving`: the model is run in a child process that ends after its work. Raises ConfigError and StorageError."""
+    file. `serving`: the model is run in a child process that ends after its work. `any_age`: works count as new however long ago they
+    were published. Raises ConfigError and StorageError."""
     wall = SystemClock()
     clock: Clock = Standing(now) if now else wall
     ring = KeyRing(tuple(keys) if keys is not None else read_keys(settings))
@@ -79,7 +81,9 @@ async def open_parts(
         fetcher = build_fetcher(settings)
         stack.push_async_callback(fetcher.aclose)
         embedder = build_embedder(settings, in_child=serving)
-        messages = Messages(storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers(settings))
+        messages = Messages(
+            storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers(settings)
+        )
         actions = SubscriberActions(storage=storage, clock=clock, keys=ring, rules=action_rules(settings))
         mail_rules = MailRules(list_address=settings.list.address)
         yield Parts(
@@ -100,7 +104,7 @@ async def open_parts(
                 messages=messages,
                 clock=clock,
                 wall=wall,
-                rules=step_rules(settings, embedder.model),
+                rules=step_rules(settings, embedder.model, any_age=any_age),
             ),
         )
 
@@ -151,7 +155,9 @@ def bulk_transport(settings: Settings) -> Transport:
     url = settings.transports[0]
     local = transports.is_loopback(url) or url.startswith(("directory:", "maildir:"))
     if not local and not settings.list.postal_address and not settings.delivery.transactional:
-        raise ConfigError("[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true")
+        raise ConfigError(
+            "[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true"
+        )
     given = settings.delivery
     return transports.open_transport(
         url, folder=settings.folder, connections=given.connections, hostname=given.hostname, max_messages=given.max_messages
@@ -177,7 +183,7 @@ def action_rules(settings: Settings) -> ActionRules:
     )
 
 
-def step_rules(settings: Settings, model: str) -> StepRules:
+def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> StepRules:
     given = settings.delivery
     retries = RetryRules(
         first=given.retry_first,
@@ -189,7 +195,7 @@ def step_rules(settings: Settings, model: str) -> StepRules:
     )
     return StepRules(
         polling=PollingRules(shortest=settings.polling.interval),
-        compose=ComposeRules(model=model, message_domain=settings.mail_domain, automatic_threshold=AUTOMATIC_THRESHOLD),
+        compose=ComposeRules(model=model, message_domain=settings.mail_domain, automatic_threshold=AUTOMATIC_THRESHOLD, any_age=any_age),
         deliver=DeliverRules(
             retries=retries,
             workers=given.connections,

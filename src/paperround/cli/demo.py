@@ -31,9 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where mails, previews and feeds are written.")] = Path("out"),
-    source: Annotated[
-        list[str] | None, typer.Option(metavar="PATH_OR_URL", help="Instead of the bundled sample; may be repeated.")
-    ] = None,
+    source: Annotated[list[str] | None, typer.Option(metavar="PATH_OR_URL", help="Instead of the bundled sample; may be repeated.")] = None,
     subscribers: Annotated[Path | None, typer.Option(metavar="DIR", help="Profile files; default: the examples.")] = None,
     me: Annotated[str | None, typer.Option(metavar="TEXT", help="Your own interest: one more reader.")] = None,
     json_: JsonFlag = False,
@@ -97,7 +95,7 @@ async def run_demo(out: Path, sources: Sequence[str] | None, folder: Path | None
             "PAPERROUND_LIST_POSTAL_ADDRESS": "Example Lab, 1 Example Street",
         }
         settings = load_settings(None, environment)
-        async with open_parts(settings, keys=(secrets.token_bytes(32),)) as parts:
+        async with open_parts(settings, keys=(secrets.token_bytes(32),), any_age=True) as parts:
             slugs = await add_readers(parts, files, me, failed)
             collected = await collect(parts, places, failed)
             with progress("embedding") as bar:
@@ -174,7 +172,7 @@ async def write(parts: "Parts", papers: Sequence[Paper], out: Path) -> None:
     for each in papers:
         (out / "preview" / f"{each.slug}.html").write_text(each.content.html, encoding="utf-8")
         for form in ("rss", "atom", "json"):
-            body = await personal_feed(parts.storage, parts.messages, each.subscriber, form, now=parts.clock.now())
+            body, _ = await personal_feed(parts.storage, parts.messages, each.subscriber, form, now=parts.clock.now())
             (out / "feeds" / f"{each.slug}.{form}").write_bytes(body)
 
 
@@ -184,7 +182,12 @@ async def write(parts: "Parts", papers: Sequence[Paper], out: Path) -> None:
 def because(item: Any) -> str:
     """The reason of an item in a few words."""
     kind, text = item.reason.kind, item.reason.text
-    words = {"interest": f"you follow {text}", "liked": f"close to {text}", "must": f"always wanted: {text}", "explore": "from outside your round"}
+    words = {
+        "interest": f"you follow {text}",
+        "liked": f"close to {text}",
+        "must": f"always wanted: {text}",
+        "explore": "from outside your round",
+    }
     return words.get(kind, "trending")
 
 
@@ -214,7 +217,9 @@ def overlap(papers: Sequence[Paper]) -> str:
     several = sum(sum(work in each for each in works) > 1 for work in shown)
     pairs = list(combinations(works, 2))
     apart = sum(not (one & other) for one, other in pairs)
-    return f"{len(shown)} works in {len(works)} papers; {several} stand in more than one; {apart} of {len(pairs)} pairs of readers share none."
+    return (
+        f"{len(shown)} works in {len(works)} papers; {several} stand in more than one; {apart} of {len(pairs)} pairs of readers share none."
+    )
 
 
 def print_screen(shown: Shown, out: Path) -> None:

@@ -159,7 +159,7 @@ def export_templates(context: typer.Context, name: str, folder: Annotated[Path, 
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(Path(path).read_bytes())
-            say(f"wrote {target}; set templates = \"{folder}\" in paperround.toml")
+            say(f'wrote {target}; set templates = "{folder}" in paperround.toml')
             return
     raise Failed(f"no template is called {name}; `paperround templates list` shows them")
 
@@ -175,7 +175,9 @@ def list_suppressions(context: typer.Context, json_: JsonFlag = False) -> None:
     if json_:
         print_json(rows)
     else:
-        table(["address", "reason", "since", "evidence"], ([row.get(key) for key in ("address", "reason", "at", "evidence")] for row in rows))
+        table(
+            ["address", "reason", "since", "evidence"], ([row.get(key) for key in ("address", "reason", "at", "evidence")] for row in rows)
+        )
 
 
 @suppressions.command("add")

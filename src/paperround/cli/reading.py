@@ -101,7 +101,9 @@ def send_test(context: typer.Context, email: Annotated[str, typer.Argument(metav
 
 
 @explaining.command("match")
-def explain_match(context: typer.Context, email: str, work: Annotated[str, typer.Argument(metavar="WORK")], json_: JsonFlag = False) -> None:
+def explain_match(
+    context: typer.Context, email: str, work: Annotated[str, typer.Argument(metavar="WORK")], json_: JsonFlag = False
+) -> None:
     """Why a work did or did not match a subscriber."""
 
     async def explained(parts: "Parts") -> dict[str, Any]:

@@ -133,7 +133,9 @@ def show(context: typer.Context, email: str, json_: JsonFlag = False) -> None:
         say(f"{key + ':':14}{value if value not in (None, []) else '–'}")
 
 
-def each(context: typer.Context, emails: list[str], act: "Callable[[Parts, Subscriber], Awaitable[object]]", done: str, dry_run: bool) -> None:
+def each(
+    context: typer.Context, emails: list[str], act: "Callable[[Parts, Subscriber], Awaitable[object]]", done: str, dry_run: bool
+) -> None:
     """Do something to several subscribers; an unknown one fails alone."""
     from paperround.errors import PaperroundError
 

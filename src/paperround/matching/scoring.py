@@ -22,9 +22,7 @@ WORDS = ((0.75, "very strong"), (0.5, "strong"), (0.25, "fair"))
 AUTOMATIC_THRESHOLD = 0.25  # below "fair" a thin day stays thin
 BLOCK = 4_000_000  # profile rows × works scored at once: 16 MB
 _STOP = frozenset(
-    "about after against also among and any are based between both but can does for from has have into its more most new not one only other our "
-    "over paper show such than that the their them then these they this those through towards two under using via was were what when which while "
-    "with without work".split()
+    ["about", "after", "against", "also", "among", "and", "any", "are", "based", "between", "both", "but", "can", "does", "for", "from", "has", "have", "into", "its", "more", "most", "new", "not", "one", "only", "other", "our", "over", "paper", "show", "such", "than", "that", "the", "their", "them", "then", "these", "they", "this", "those", "through", "towards", "two", "under", "using", "via", "was", "were", "what", "when", "which", "while", "with", "without", "work"]
 )
 
 

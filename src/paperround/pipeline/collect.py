@@ -95,9 +95,7 @@ def read(source: Source, fetched: Fetched, now: datetime) -> ParsedFeed | None:
     """The entries of an answer; None when there is nothing to read (304, 410). Raises ParseError."""
     if fetched.status in (304, 410):
         return None
-    return recognition.read_source(
-        fetched.body, url=fetched.url, kind=source.kind, headers=fetched.headers, now=now, as_of=source.as_of
-    )
+    return recognition.read_source(fetched.body, url=fetched.url, kind=source.kind, headers=fetched.headers, now=now, as_of=source.as_of)
 
 
 async def record(storage: Storage, source: Source, entries: Sequence[Entry], now: datetime) -> Recorded:

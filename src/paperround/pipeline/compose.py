@@ -39,6 +39,7 @@ class ComposeRules:
     model: str  # whose vectors are used
     message_domain: str  # right side of Message-IDs
     automatic_threshold: float
+    any_age: bool = False  # also works published long before they were seen (decision 2 has 30 days)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class Pool:
 
 async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, now: datetime) -> Pool:
     """Every work first seen or materially changed after `since`, embedded, published at most 30 days before it was seen."""
-    found = {work.id: work for work in await storage.works_seen(since, now) if selection.fresh(work)}
+    found = {work.id: work for work in await storage.works_seen(since, now) if rules.any_age or selection.fresh(work)}
     ids, vectors = await storage.work_vectors(rules.model, list(found))
     works = {work_id: found[work_id] for work_id in ids}
     tags = {source.id: frozenset((source.name, *source.tags)) for source in await storage.sources()}
@@ -125,7 +126,9 @@ async def decide(
     matches = scoring.match_profiles(readers, pool.block, pool.background, allowed=allowed, top=CANDIDATES_PER_ITEM * most + 10)
     vectors = pool.vectors
     chosen = [
-        choose(rules, pool, vectors, subscriber, found, allowed[row], seed=seed_of(subscriber, now), trending=not readers[row].has_interests)
+        choose(
+            rules, pool, vectors, subscriber, found, allowed[row], seed=seed_of(subscriber, now), trending=not readers[row].has_interests
+        )
         for row, (subscriber, found) in enumerate(zip(subscribers, matches, strict=True))
     ]
     shown = sorted({item.match.work_id for each in chosen for item in each.items if item.role is not ItemRole.BELOW})
@@ -133,7 +136,9 @@ async def decide(
     decided = []
     for row, (subscriber, picked) in enumerate(zip(subscribers, chosen, strict=True)):
         items = numbered(pool, picked, readers[row], sentences)
-        digest = issue(subscriber, items, since=windows[row], now=now, candidates=int(allowed[row].sum()), trending=not readers[row].has_interests)
+        digest = issue(
+            subscriber, items, since=windows[row], now=now, candidates=int(allowed[row].sum()), trending=not readers[row].has_interests
+        )
         decided.append(planned(rules, storage.instance_id, subscriber, digest, now=now))
     return decided
 
@@ -188,7 +193,9 @@ def choose(
 
 def seed_of(subscriber: Subscriber, now: datetime) -> int:
     """Chance that is the same when an issue is decided twice."""
-    return int.from_bytes(hashlib.blake2b(f"{subscriber.public_id} {subscriber.next_due_at or now}".encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(f"{subscriber.public_id} {subscriber.next_due_at or now}".encode(), digest_size=8).digest(), "big"
+    )
 
 
 def numbered(

@@ -42,7 +42,7 @@ class Grouped(Generic[Item, Answer]):
             group, self._waiting = self._waiting, []
             try:
                 answers = await self._commit([item for item, _ in group])
-            except Exception as error:  # noqa: BLE001 - handed to every caller of the group
+            except Exception as error:
                 for _, future in group:
                     future.set_exception(error)
             else:

@@ -27,7 +27,9 @@ async def explain_match(storage: Storage, model: str, subscriber: Subscriber, re
     told: dict[str, Any] = {"subscriber": subscriber.email or subscriber.public_id, "work": work.title}
     if work.id in issued:
         told["issued"] = f"in the issue of {period_of(issued[work.id], subscriber.profile.timezone)}: never sent twice"
-    told["new"] = "yes" if selection.eligible(work, selection.since_for(subscriber, now), now, issued) else "not a candidate for the next issue"
+    told["new"] = (
+        "yes" if selection.eligible(work, selection.since_for(subscriber, now), now, issued) else "not a candidate for the next issue"
+    )
     if not matches:
         return {**told, "score": "kept out by a word or author in `never`" if reader.has_interests else "no interests: the trending digest"}
     (match,) = matches
@@ -43,7 +45,10 @@ async def explain_match(storage: Storage, model: str, subscriber: Subscriber, re
 async def explain_delivery(storage: Storage, subscriber: Subscriber, period: date | None) -> list[str]:
     """The story of an issue in sentences: due, chosen, queued, what the server said. Without a date, of the latest three issues."""
     digests = await storage.digests_of(subscriber.id, limit=400 if period else 3)
-    told = [f"{subscriber.email or subscriber.public_id} is {subscriber.state}" + (f", suppressed: {subscriber.suppressed}" if subscriber.suppressed else "")]
+    told = [
+        f"{subscriber.email or subscriber.public_id} is {subscriber.state}"
+        + (f", suppressed: {subscriber.suppressed}" if subscriber.suppressed else "")
+    ]
     chosen = [digest for digest in digests if period is None or digest.period == period]
     deliveries = {each.digest_id: each for each in await storage.deliveries_of(subscriber.id, limit=1000)}
     for digest in chosen:

@@ -112,7 +112,9 @@ class Messages:
         )
         return Envelope(sender=self.identity.sender, recipient=subscriber.email, message=message, message_id=message_id)
 
-    def _bytes(self, delivery: Delivery, content: MailContent, subscriber: Subscriber | None, digest: Digest | None, now: datetime) -> bytes:
+    def _bytes(
+        self, delivery: Delivery, content: MailContent, subscriber: Subscriber | None, digest: Digest | None, now: datetime
+    ) -> bytes:
         issue = delivery.kind is MailKind.ISSUE
         reply_to = delivery.values.get("reply_to")
         return mime.build_message(

@@ -38,7 +38,7 @@ async def look(fetcher: Fetcher, location: str, *, kind: SourceKind | None, now:
     fetched = await fetcher.fetch(location)
     if fetched.status == 410:
         raise FetchError(f"{location}: gone for good (HTTP 410)", status=410)
-    found = kind or recognition.guess_kind(fetched.body, url=fetched.url, headers=fetched.headers)
+    found = kind or recognition.guess_kind(fetched.body)
     feed = recognition.read_source(fetched.body, url=fetched.url, kind=found, headers=fetched.headers, now=now, as_of=as_of)
     works = len(identity.place(feed.entries, {}).groups)
     return Seen(location=location, kind=found, title=feed.title, entries=feed.entries, works=works)

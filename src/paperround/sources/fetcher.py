@@ -1,0 +1,221 @@
+"""Fetcher: conditional HTTP with size and time caps, an SSRF guard and politeness; and files (I/O)."""
+
+import asyncio
+import ipaddress
+import socket
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import brotli
+import httpx2
+
+from paperround.errors import FetchError
+from paperround.models import Fetched
+from paperround.sources.polling import retry_after
+
+HOPS = 5  # redirects followed
+PACE = {"arxiv.org": 3.0}  # seconds between requests to a domain and its hosts, by its own rules
+CHUNK = 65_536
+ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/json;q=0.9, text/html;q=0.8, */*;q=0.5"
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class HttpFetcher:
+    """One for all sources: it knows when each host was asked last, and never asks one twice at the same time."""
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        allow_private_hosts: Sequence[str] = (),
+        max_bytes: int = 10_000_000,
+        total_seconds: float = 60.0,
+        proxy: str | None = None,
+    ) -> None:
+        self._allowed = {host.casefold().rstrip(".") for host in allow_private_hosts}
+        self._max_bytes, self._total = max_bytes, total_seconds
+        self._client = httpx2.AsyncClient(
+            headers={"User-Agent": user_agent, "Accept": ACCEPT, "Accept-Encoding": "gzip, deflate, br"},
+            follow_redirects=False,  # every hop is checked
+            trust_env=False,  # no proxy but the one that is configured
+            proxy=proxy,
+            timeout=httpx2.Timeout(total_seconds, connect=min(20.0, total_seconds)),
+        )
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._asked: dict[str, float] = {}
+
+    async def fetch(self, location: str, *, etag: str | None = None, last_modified: str | None = None) -> Fetched:
+        """One conditional request, redirects followed; or one file read. Raises FetchError in one line that names the place."""
+        if "://" not in location:
+            return await asyncio.to_thread(read_file, Path(location), self._max_bytes)
+        validators = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+        try:
+            async with asyncio.timeout(self._total):
+                return await self._follow(location, {name: value for name, value in validators.items() if value})
+        except TimeoutError:
+            raise FetchError(f"{location}: no whole answer within {self._total:g} s") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            if isinstance(error, FetchError):
+                raise
+            raise FetchError(f"{location}: {_told(error)}") from error
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def _follow(self, location: str, validators: dict[str, str]) -> Fetched:
+        url, permanent = location, True
+        for _ in range(HOPS + 1):
+            answer = await self._ask(url, validators)
+            if answer.status not in (301, 302, 303, 307, 308) or "location" not in answer.headers:
+                return self._judged(answer, location, url if permanent and url != location else None)
+            permanent = permanent and answer.status in (301, 308)
+            url = urljoin(url, answer.headers["location"])
+        raise FetchError(f"{location}: more than {HOPS} redirects")
+
+    def _judged(self, answer: Fetched, location: str, moved: str | None) -> Fetched:
+        wait = retry_after(answer.headers.get("retry-after", ""), datetime.now(UTC))
+        if answer.status in (200, 203, 304, 410):
+            return Fetched(
+                status=answer.status, url=answer.url, body=answer.body, headers=answer.headers, permanent_redirect=moved, retry_after=wait
+            )
+        raise FetchError(f"{location}: the server answered {answer.status}", status=answer.status, retry_after=wait)
+
+    async def _ask(self, url: str, validators: dict[str, str]) -> Fetched:
+        """One request to a checked address; one at a time a domain."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise FetchError(f"{url}: only http and https are fetched")
+        domain = next((each for each in PACE if parts.hostname == each or parts.hostname.endswith(f".{each}")), parts.netloc)
+        async with self._locks.setdefault(domain, asyncio.Lock()):
+            if wait := self._asked.get(domain, 0.0) + PACE.get(domain, 0.0) - time.monotonic():
+                await asyncio.sleep(max(0.0, wait))
+            try:
+                return await self._request(url, parts.hostname, validators)
+            finally:
+                self._asked[domain] = time.monotonic()
+
+    async def _request(self, url: str, host: str, validators: dict[str, str]) -> Fetched:
+        address = await self._checked(host)
+        target = httpx2.URL(url)
+        request = self._client.build_request(
+            "GET",
+            target.copy_with(host=address),
+            headers={"Host": target.netloc.decode("ascii").rpartition("@")[2], **validators},
+            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            body = await self._body(response, url) if response.status_code in (200, 203) else b""
+            return Fetched(status=response.status_code, url=url, body=body, headers=headers)
+        finally:
+            await response.aclose()
+
+    async def _body(self, response: httpx2.Response, url: str) -> bytes:
+        """The decoded body, counted while it comes: a small answer may unpack to gigabytes."""
+        decoder = Decoder(response.headers.get("content-encoding", ""), self._max_bytes)
+        parts, size = [], 0
+        async for raw in response.aiter_raw(CHUNK):
+            for part in decoder.decode(raw):
+                size += len(part)
+                if size > self._max_bytes:
+                    raise FetchError(f"{url}: larger than {self._max_bytes:,} bytes")
+                parts.append(part)
+        return b"".join(parts)
+
+    async def _checked(self, host: str) -> str:
+        """An address of the host to connect to; each one must be public unless the host is allowed by name. Raises FetchError."""
+        name = host.casefold().rstrip(".")
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise FetchError(f"{host}: the name cannot be resolved: {_told(error)}") from None
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        if name not in self._allowed:
+            for address in addresses:
+                if not is_public(address):
+                    raise FetchError(f"{host}: its address {address} is not public; name it in allow_private_hosts to read from it")
+        return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is of the public internet, looked at through every way to write an IPv4 address as an IPv6 one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64 or int(ip) >> 32 == 0:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return ip.is_global and not ip.is_multicast
+
+
+class Decoder:
+    """Undoes a content encoding piece by piece, never more than `limit` bytes at once."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self._limit = limit
+        self._names = [each.strip().lower() for each in encoding.split(",") if each.strip().lower() not in ("", "identity")]
+        self._zlib: zlib._Decompress | None = None
+        self._brotli: brotli.Decompressor | None = None
+        if len(self._names) > 1 or (self._names and self._names[0] not in ("gzip", "x-gzip", "deflate", "br")):
+            raise FetchError(f"the content encoding {encoding!r} is not read")
+        if self._names == ["br"]:
+            self._brotli = brotli.Decompressor()
+
+    def decode(self, raw: bytes) -> Iterator[bytes]:
+        try:
+            if self._brotli is not None:
+                yield self._brotli.process(raw, output_buffer_limit=self._limit + 1)
+            elif self._names:
+                yield from self._inflate(raw)
+            else:
+                yield raw
+        except (zlib.error, brotli.error) as error:
+            raise FetchError(f"the compressed answer is damaged: {error}") from None
+
+    def _inflate(self, raw: bytes) -> Iterator[bytes]:
+        if self._zlib is None:  # "deflate" comes with and without its header
+            bare = self._names == ["deflate"] and raw[:1] not in (b"\x78",)
+            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
+        rest = raw
+        while rest:
+            yield self._zlib.decompress(rest, CHUNK * 4)
+            rest = self._zlib.unconsumed_tail
+
+
+def read_file(path: Path, max_bytes: int) -> Fetched:
+    """A file as if it had been fetched. Raises FetchError."""
+    try:
+        if path.is_dir():
+            raise FetchError(f"{path}: is a folder; add its files")
+        with path.open("rb") as file:
+            body = file.read(max_bytes + 1)
+    except OSError as error:
+        if isinstance(error, FetchError):
+            raise
+        raise FetchError(f"{path}: {error.strerror or error}") from None
+    if len(body) > max_bytes:
+        raise FetchError(f"{path}: larger than {max_bytes:,} bytes")
+    return Fetched(status=200, url=str(path), body=body)
+
+
+def expand(path: Path) -> list[Path]:
+    """A folder's files, sorted, without hidden ones and sub-folders; a file as itself. Raises FetchError."""
+    if not path.is_dir():
+        if not path.exists():
+            raise FetchError(f"{path}: there is no such file")
+        return [path]
+    with suppress(OSError):
+        return sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+    raise FetchError(f"{path}: the folder cannot be read")
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,93 @@
+"""Safe HTML: feed content made harmless for mail, page and feed, and HTML turned into plain text (pure)."""
+
+import re
+from html import unescape
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+import nh3
+from selectolax.lexbor import LexborHTMLParser
+
+_TAGS = frozenset(
+    ["a", "abbr", "b", "blockquote", "br", "caption", "cite", "code", "dd", "del", "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "time", "tr", "u", "ul", "var"]
+)
+_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "title", "width", "height"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan"},
+}
+_TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|igshid|yclid|_hs(?:enc|mi)|ref_src|at_(?:medium|campaign)", re.I)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
+_BLOCKS = re.compile(
+    r"</?(?:p|div|br|li|ul|ol|tr|td|th|table|h[1-6]|blockquote|pre|hr|dd|dt|figure|figcaption|section|article)\b[^>]*>", re.I
+)
+
+
+def clean_html(html: str, *, base_url: str) -> str:
+    """HTML that is safe in a mail, a page and a feed: no script, style, form or frame, only http(s) and mailto links, made absolute,
+    without tracking parameters and tracking pixels. Cleaning twice changes nothing."""
+
+    def rewrite(tag: str, attribute: str, value: str) -> str | None:
+        if (tag, attribute) not in (("a", "href"), ("img", "src")):
+            return value
+        if attribute == "href" and value.strip().lower().startswith("mailto:"):
+            return value.strip()
+        return absolute_url(value, base_url)
+
+    cleaned = nh3.clean(
+        html,
+        tags=set(_TAGS),
+        clean_content_tags={"script", "style", "template", "noscript", "iframe", "svg", "math", "object", "title", "textarea", "select"},
+        attributes=_ATTRIBUTES,
+        attribute_filter=rewrite,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+        strip_comments=True,
+    )
+    return _without_pixels(cleaned).strip()
+
+
+def _without_pixels(html: str) -> str:
+    """Images one dot wide or high count readers; images without an address show nothing."""
+
+    def keep(found: re.Match[str]) -> str:
+        tag = found[0]
+        tiny = re.search(r'\b(?:width|height)="\s*[01](?:px)?\s*"', tag, re.I)
+        return "" if tiny or not re.search(r'\bsrc="[^"]+"', tag) else tag
+
+    return re.sub(r"<img\b[^>]*>", keep, html)
+
+
+def absolute_url(url: str | None, base_url: str) -> str | None:
+    """An absolute http(s) address without tracking parameters; None for anything else."""
+    if not url or not url.strip():
+        return None
+    try:
+        joined = urljoin(base_url, _CONTROL.sub("", url).strip())
+        parts = urlsplit(joined)
+        if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+            return None
+        if _TRACKING.search(parts.query):
+            kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(name)]
+            parts = parts._replace(query=urlencode(kept))
+        return urlunsplit(parts)
+    except ValueError:
+        return None
+
+
+def html_to_text(html: str) -> str:
+    """The words of an HTML fragment on one line."""
+    if "<" in html:
+        tree = LexborHTMLParser(_BLOCKS.sub(r" \g<0>", html))
+        for node in tree.css("script, style, template, noscript"):
+            node.decompose()
+        html = tree.body.text(deep=True) if tree.body else ""
+    else:
+        html = unescape(html)
+    return one_line(html)
+
+
+def one_line(text: str) -> str:
+    """Plain text without line ends, control characters and invisible ones."""
+    return " ".join(_INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())

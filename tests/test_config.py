@@ -61,7 +61,7 @@ def test_the_example_holds_every_key_with_its_default_and_an_explanation(file: P
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             found.add((*table, key[1]))
             assert re.fullmatch(r"# .+[.…]|# \[\[relays\]\]", before), line
-    secret_files = {("database_file",), ("transport_file",), ("inbox", "imap_file")}
+    secret_files = {("database_file",), ("transport_file",)}
     assert found == set(keys()) - secret_files - {("relays",)} | {("relays", "transport")}
 
 
@@ -80,7 +80,6 @@ def example_value(key: tuple[str, ...], folder: Path) -> str:
         "transport": "maildir:mail",
         "relays": "smtp://localhost:25,maildir:mail",
         "base_url": "https://paper.example.org",
-        "imap": "imaps://u:p@imap.example.org/INBOX",
         "lmtp": "127.0.0.1:8024",
         "precision": "fp32",
         "colour": "#112233",
@@ -194,8 +193,6 @@ def test_secrets_are_hidden_where_they_are_shown_or_wrong(file: Path) -> None:
     text = """
     database = "postgresql+psycopg://paper:s3cret@db/paper"
     transport = "smtp://paper:s3cret@localhost"
-    [inbox]
-    imap = "imaps://paper:s3cret@imap.example.org/INBOX"
     """
     settings = load(file, text)
     assert "s3cret" not in str(provenance(settings))

@@ -288,11 +288,9 @@ _FOLLOW = {
     "templates": '"templates"',
     "folder": '"subscribers"',
     "contact": '"editor@example.org"',
-    "rate": "10",
     "hostname": '"paper.example.org"',
     "lmtp": '"127.0.0.1:8024"',
     "maildir": '"inbox"',
-    "imap": '"imaps://paper:password@imap.example.org/INBOX"',
 }
 
 

@@ -179,7 +179,6 @@ class PollingSettings(Table):
 class DeliverySettings(Table):
     connections: Count = Field(default=4, description="Connections to a relay at the same time.")
     max_messages: Count = Field(default=500, description="Mails over one connection before it is closed.")
-    rate: float | None = Field(default=None, gt=0, description="Mails a second at most; default: as fast as the relay takes them.")
     hostname: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$", description="What we call ourselves in EHLO; default: this machine's name."
     )
@@ -202,9 +201,6 @@ class InboxSettings(Table):
         description="Take mail by LMTP at HOST:PORT or unix:PATH, from a mail server on this machine.",
     )
     maildir: Path | None = Field(default=None, description="Read mail from a Maildir.")
-    imap: Annotated[str, SECRET, Field(pattern=r"^imaps?://.+")] | None = Field(
-        default=None, description="Read mail from imaps://user:password@host/FOLDER."
-    )
 
 
 class RetentionSettings(Table):

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,7 +14,7 @@ import uvicorn
 from paperround.config import Settings
 from paperround.errors import ConfigError
 from paperround.scheduler import Ticker, build_scheduler, tick_once
-from paperround.wiring import Parts, open_parts
+from paperround.wiring import Parts, lmtp_server, maildir_inbox, open_parts, sync_folder
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -39,27 +39,30 @@ async def serve(settings: Settings, *, web: bool, scheduler: bool, delivery: boo
         if web:
             await stack.enter_async_context(web_server(parts))
         if inbox:
-            await stack.enter_async_context(parts.open_inbox())
-        await stack.enter_async_context(ticking(parts, tickers(parts, scheduler=scheduler, delivery=delivery)))
+            await stack.enter_async_context(lmtp_server(settings, receiver(parts)))
+        await stack.enter_async_context(ticking(parts, tickers(parts, scheduler=scheduler, delivery=delivery, inbox=inbox)))
         log.info("serving", web=web, scheduler=scheduler, delivery=delivery, inbox=inbox)
         await stopping.wait()
         log.info("stopping")
 
 
-def tickers(parts: Parts, *, scheduler: bool, delivery: bool) -> list[Ticker]:
+def tickers(parts: Parts, *, scheduler: bool, delivery: bool, inbox: bool) -> list[Ticker]:
     """What is looked for, and how often."""
     steps = parts.steps
     table = []
     if scheduler:
         table += [
-            Ticker("read", 60, parts.read_news),
-            Ticker("compose", 20, parts.compose_due),
-            Ticker("pauses", 300, parts.end_pauses),
-            Ticker("profiles", 300, parts.sync_folder),
+            Ticker("profiles", 300, lambda: sync_folder(parts)),
+            Ticker("pauses", 300, lambda: parts.actions.end_pauses(parts.clock.now())),
+            Ticker("read", 60, steps.read),
+            Ticker("compose", 20, steps.compose),
             Ticker("prune", 3600, steps.prune),
         ]
     if delivery:
-        table.append(Ticker("deliver", 10, parts.deliver_due))
+        table.append(Ticker("deliver", 10, steps.deliver))
+    folder = maildir_inbox(parts.settings) if inbox else None
+    if folder:
+        table.append(Ticker("inbox", 15, lambda: folder.receive(receiver(parts))))
     return table
 
 
@@ -72,11 +75,11 @@ async def ticking(parts: Parts, table: list[Ticker]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        engine.shutdown(wait=False)
+        engine.pause()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(parts.steps.stop_delivering(), STOP_WITHIN)
         first.cancel()
-        parts.steps.stop_delivering()
-        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(parts.steps.delivered.wait(), STOP_WITHIN)
+        engine.shutdown(wait=False)
 
 
 async def first_ticks(table: list[Ticker]) -> None:
@@ -84,11 +87,21 @@ async def first_ticks(table: list[Ticker]) -> None:
         await tick_once(ticker)
 
 
+def receiver(parts: Parts) -> Callable[[bytes, str], Awaitable[None]]:
+    """What happens to a mail that comes in."""
+
+    async def receive(raw: bytes, recipient: str) -> None:
+        log.info("mail received", did=await parts.inbox.receive(raw, recipient))
+
+    return receive
+
+
 class QuietServer(uvicorn.Server):
     """A server that leaves the signals to us."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from paperround.delivery.outbox import RetryRules
 from paperround.digests import due_dates
 from paperround.digests.template_loader import TemplateLoader
 from paperround.errors import ConfigError
+from paperround.incoming.mailbox import Handler, LmtpServer, MaildirInbox
 from paperround.matching.embedder import SentenceTransformerEmbedder
 from paperround.matching.scoring import AUTOMATIC_THRESHOLD
 from paperround.models import EngineId
@@ -26,12 +27,25 @@ from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import MailRules, ReceiveMail
 from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
-from paperround.sources.fetcher import HttpFetcher
+from paperround.sources.fetcher import HttpFetcher, expand
 from paperround.sources.polling import PollingRules
 from paperround.storage.sql_storage import open_storage
 from paperround.subscribers import profile_files
 from paperround.subscribers.profile_files import ProfileFile
 from paperround.subscribers.signed_links import KeyRing, fold_address
+
+__all__ = [
+    "Parts",
+    "SystemClock",
+    "expand",
+    "lmtp_server",
+    "maildir_inbox",
+    "open_parts",
+    "read_profile_file",
+    "read_profile_folder",
+    "sync_folder",
+    "template_loader",
+]
 
 
 class SystemClock:
@@ -128,7 +142,8 @@ def build_embedder(settings: Settings, *, in_child: bool = False) -> Embedder:
     if wanted.model == "hashing":
         from paperround.testing import HashingEmbedder
 
-        return HashingEmbedder()
+        hashing: Embedder = HashingEmbedder()
+        return hashing
     embedder = SentenceTransformerEmbedder(wanted.model, precision=wanted.precision, batch_size=wanted.batch_size)
     if not in_child:
         return embedder
@@ -180,6 +195,7 @@ def action_rules(settings: Settings) -> ActionRules:
         reply_domain=settings.list.address.rpartition("@")[2] if settings.list.address else None,
         language=settings.list.language,
         pending_kept=settings.retention.pending,
+        default_profile=settings.default_profile,
     )
 
 
@@ -202,8 +218,34 @@ def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> Step
             engine=EngineId(uuid.uuid4().hex),
             silent_after=given.silent_after.total_seconds(),
         ),
-        retention=Retention(entries=settings.retention.entries, pending=settings.retention.pending),
+        retention=Retention(entries=settings.retention.entries, pending=settings.retention.pending, evidence=settings.retention.evidence),
     )
+
+
+# ---------------------------------------------------------------- mail coming in
+
+
+@asynccontextmanager
+async def lmtp_server(settings: Settings, handler: Handler) -> AsyncIterator[None]:
+    """Mail by LMTP, where an address for it is set. Raises ConfigError."""
+    address = settings.inbox.lmtp
+    if address is None:
+        yield
+        return
+    server = LmtpServer(address, handler)
+    try:
+        await server.start()
+    except OSError as error:
+        raise ConfigError(f"[inbox] lmtp: cannot listen on {address}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+def maildir_inbox(settings: Settings) -> MaildirInbox | None:
+    """Mail in a Maildir, where one is set."""
+    return MaildirInbox(settings.inbox.maildir) if settings.inbox.maildir else None
 
 
 # ---------------------------------------------------------------- profile files

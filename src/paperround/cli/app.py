@@ -8,7 +8,7 @@ import typer
 
 from paperround.cli import demo, operation, profiles, reading, sources, steps, subscribers
 from paperround.cli.output import warn
-from paperround.cli.session import Failed
+from paperround.cli.session import CommandFailedError
 from paperround.errors import ConfigError, PaperroundError
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def run() -> None:
     except ConfigError as error:
         warn(f"paperround: {error}")
         sys.exit(2)
-    except (PaperroundError, Failed) as error:
+    except (PaperroundError, CommandFailedError) as error:
         if str(error):
             warn(f"paperround: {error}")
         sys.exit(1)

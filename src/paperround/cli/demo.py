@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import print_json, progress, say, table, warn
-from paperround.cli.session import Failed, JsonFlag
+from paperround.cli.session import CommandFailedError, JsonFlag
 from paperround.cli.sources import spread
 
 if TYPE_CHECKING:
     from paperround.digests.mail_content import MailContent
-    from paperround.models import Digest, Subscriber
+    from paperround.models import Digest, Subscriber, SubscriberId
     from paperround.pipeline.collect import Collected
     from paperround.wiring import Parts
 
@@ -43,7 +43,7 @@ def demo(
     import asyncio
 
     started = time.perf_counter()
-    shown = asyncio.run(run_demo(out, source, subscribers, me))
+    shown = asyncio.run(run_demo(out, out.absolute() / "mail", source, subscribers, me))
     shown.counts["seconds"] = round(time.perf_counter() - started, 1)
     if json_:
         print_json(shown.counts)
@@ -52,7 +52,7 @@ def demo(
     for line in shown.failed:
         warn(line)
     if shown.failed:
-        raise Failed
+        raise CommandFailedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Shown:
     failed: list[str]
 
 
-async def run_demo(out: Path, sources: Sequence[str] | None, folder: Path | None, me: str | None) -> Shown:
+async def run_demo(out: Path, mails: Path, sources: Sequence[str] | None, folder: Path | None, me: str | None) -> Shown:
     """The pipeline itself, over a database that lasts as long as the demo."""
     from paperround.bundled_files import bundled
     from paperround.config import load_settings
@@ -87,7 +87,7 @@ async def run_demo(out: Path, sources: Sequence[str] | None, folder: Path | None
     with tempfile.TemporaryDirectory(prefix="paperround-demo-") as home:
         environment = {
             "PAPERROUND_DATABASE": f"sqlite:///{home}/demo.db",
-            "PAPERROUND_TRANSPORT": f"directory:{out.absolute()}/mail",
+            "PAPERROUND_TRANSPORT": f"directory:{mails}",
             "PAPERROUND_BASE_URL": BASE_URL,
             "PAPERROUND_LIST_NAME": "The Paperround",
             "PAPERROUND_LIST_SENDER": "paper@paperround.example",
@@ -106,7 +106,7 @@ async def run_demo(out: Path, sources: Sequence[str] | None, folder: Path | None
             papers = [await paper(parts, slugs[digest.subscriber_id], digest) for digest in composed.recorded]
             papers.sort(key=lambda each: list(slugs.values()).index(each.slug))
             await write(parts, papers, out)
-            counts = {
+            counts: dict[str, Any] = {
                 "sources": len(collected.outcomes),
                 "entries": sum(outcome.entries for outcome in collected.outcomes),
                 "works": await parts.storage.count_works(),
@@ -121,7 +121,7 @@ async def run_demo(out: Path, sources: Sequence[str] | None, folder: Path | None
     return Shown(counts=counts, papers=papers, failed=failed)
 
 
-async def add_readers(parts: "Parts", files: Sequence[Any], me: str | None, failed: list[str]) -> dict[int, str]:
+async def add_readers(parts: "Parts", files: Sequence[Any], me: str | None, failed: list[str]) -> "dict[SubscriberId, str]":
     """The profiles as subscribers who are due now; returns a name for files of each."""
     synced = await parts.actions.sync_files(files)
     failed += [f"{who}: {why}" for who, why in synced.refused]
@@ -129,7 +129,7 @@ async def add_readers(parts: "Parts", files: Sequence[Any], me: str | None, fail
     if me:
         values = {"name": "You", "interests": [me], "empty": "note"}
         names[(await parts.actions.add("you@paperround.example", values, active=True)).email or ""] = "you"
-    slugs = {}
+    slugs: dict[SubscriberId, str] = {}
     for who, slug in names.items():
         subscriber = await parts.storage.find_subscriber(who)
         slugs[subscriber.id] = slug

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import print_json, say, table, warn
-from paperround.cli.session import DryRun, Failed, JsonFlag, settings, with_parts
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.wiring import Parts
@@ -87,7 +87,7 @@ def bounces(context: typer.Context, files: Annotated[list[Path], typer.Argument(
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 # ---------------------------------------------------------------- db
@@ -121,7 +121,7 @@ def check(context: typer.Context, json_: JsonFlag = False) -> None:
         for fault in faults:
             warn(fault)
     if faults:
-        raise Failed
+        raise CommandFailedError
 
 
 # ---------------------------------------------------------------- templates, suppressions, config
@@ -161,7 +161,7 @@ def export_templates(context: typer.Context, name: str, folder: Annotated[Path, 
             target.write_bytes(Path(path).read_bytes())
             say(f'wrote {target}; set templates = "{folder}" in paperround.toml')
             return
-    raise Failed(f"no template is called {name}; `paperround templates list` shows them")
+    raise CommandFailedError(f"no template is called {name}; `paperround templates list` shows them")
 
 
 @suppressions.command("list")
@@ -201,7 +201,7 @@ def remove_suppression(context: typer.Context, address: str, dry_run: DryRun = F
         return await parts.storage.unsuppress(address)
 
     if not with_parts(context, work):
-        raise Failed(f"{address} is not suppressed")
+        raise CommandFailedError(f"{address} is not suppressed")
     say(f"{'would remove' if dry_run else 'removed'} the suppression of {address}")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import print_json, say
-from paperround.cli.session import Failed, JsonFlag, with_parts
+from paperround.cli.session import CommandFailedError, JsonFlag, with_parts
 
 if TYPE_CHECKING:
     from paperround.models import Subscriber
@@ -71,9 +71,9 @@ def change(context: typer.Context, email: str, edit: Any) -> None:
 @group.command("import")
 def import_(context: typer.Context, email: str, file: Annotated[Path, typer.Argument(metavar="FILE.toml")]) -> None:
     """Set a subscriber's profile to that of a profile file."""
-    from paperround.cli.subscribers import read_profile
+    from paperround.wiring import read_profile_file
 
-    values = read_profile(file).values
+    values = read_profile_file(file).values
     change(context, email, lambda _: values)
 
 
@@ -104,7 +104,7 @@ def remove_interest(context: typer.Context, email: str, text: str) -> None:
     def without(values: dict[str, Any]) -> dict[str, Any]:
         kept = [each for each in values.get("interests", []) if (each["text"] if isinstance(each, dict) else each) != text]
         if len(kept) == len(values.get("interests", [])):
-            raise Failed(f"{email} has no interest {text!r}")
+            raise CommandFailedError(f"{email} has no interest {text!r}")
         return {"interests": kept}
 
     change(context, email, without)

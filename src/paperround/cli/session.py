@@ -22,7 +22,7 @@ NowOption = Annotated[
 ]
 
 
-class Failed(Exception):
+class CommandFailedError(Exception):
     """A step could not run, or a thing named on the command line failed: exit status 1."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paperround.cli.output import plain, print_json, say, table, warn
-from paperround.cli.session import DryRun, Failed, JsonFlag, with_parts
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, with_parts
 
 if TYPE_CHECKING:
     from paperround.models import Source, SourceKind
@@ -65,7 +65,7 @@ def add(
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 def source_kind(text: str | None) -> "SourceKind | None":
@@ -87,7 +87,7 @@ def day_of(text: str | None) -> date | None:
 def spread(places: list[str], failed: list[str]) -> list[str]:
     """Addresses as they are, files as absolute paths, folders as their files; what is not there is named in `failed`."""
     from paperround.errors import FetchError
-    from paperround.sources.fetcher import expand
+    from paperround.wiring import expand
 
     found = []
     for place in places:
@@ -159,7 +159,7 @@ def remove(context: typer.Context, names: list[str], dry_run: DryRun = False) ->
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 @group.command("check")
@@ -188,7 +188,7 @@ def check(context: typer.Context, place: str, json_: JsonFlag = False) -> None:
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 @group.command("import")
@@ -199,7 +199,7 @@ def import_(context: typer.Context, file: Annotated[Path, typer.Argument(metavar
     try:
         text = file.read_bytes()
     except OSError as error:
-        raise Failed(f"{file}: {error.strerror}") from None
+        raise CommandFailedError(f"{file}: {error.strerror}") from None
 
     async def work(parts: "Parts") -> "tuple[list[Source], list[str]]":
         return await import_opml(parts.storage, parts.fetcher, text, now=parts.clock.now())
@@ -209,7 +209,7 @@ def import_(context: typer.Context, file: Annotated[Path, typer.Argument(metavar
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 @group.command("export")
@@ -219,6 +219,6 @@ def export(context: typer.Context) -> None:
     async def work(parts: "Parts") -> "list[Source]":
         return await parts.storage.sources()
 
-    from paperround.sources.opml import write_opml
+    from paperround.pipeline.source_actions import write_opml
 
     typer.echo(write_opml(with_parts(context, work)), nl=False)

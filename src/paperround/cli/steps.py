@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import print_json, progress, say, warn
-from paperround.cli.session import DryRun, Failed, JsonFlag, NowOption, settings, with_parts
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, NowOption, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.pipeline.collect import Collected
@@ -105,7 +105,7 @@ def deliver(
     complain(delivered=done)
     report(json_, delivered_counts(done), "{sent} sent, {deferred} deferred, {failed} failed, {in_doubt} in doubt")
     if done.fault:
-        raise Failed
+        raise CommandFailedError
 
 
 def run(context: typer.Context, now: NowOption = None, dry_run: DryRun = False, json_: JsonFlag = False) -> None:
@@ -143,7 +143,7 @@ def run(context: typer.Context, now: NowOption = None, dry_run: DryRun = False, 
         "{sent} sent, {deferred} deferred, {failed} failed",
     )
     if delivered.fault:
-        raise Failed
+        raise CommandFailedError
 
 
 def _dry_run(context: typer.Context, now: str | None, json_: bool) -> None:

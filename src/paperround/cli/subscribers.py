@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import plain, print_json, say, table, warn
-from paperround.cli.session import DryRun, Failed, JsonFlag, with_parts
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, with_parts
 
 if TYPE_CHECKING:
     from paperround.models import Subscriber
@@ -155,7 +155,7 @@ def each(
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 @group.command("pause")
@@ -204,13 +204,6 @@ def edit(
     edit_profile(context, email, settings_)
 
 
-def read_profile(file: Path) -> Any:
-    """A profile file. Raises ProfileError."""
-    from paperround.wiring import read_profile_file
-
-    return read_profile_file(file)
-
-
 @group.command("sync")
 def sync(
     context: typer.Context,
@@ -229,7 +222,7 @@ def sync(
     for line in errors:
         warn(line)
     if errors:
-        raise Failed
+        raise CommandFailedError
 
 
 @group.command("import")
@@ -263,12 +256,12 @@ def import_(
     try:
         with_parts(context, work)
     except OSError as error:
-        raise Failed(f"{file}: {error.strerror}") from None
+        raise CommandFailedError(f"{file}: {error.strerror}") from None
     say(f"added {count} subscribers from {file}")
     for line in failed:
         warn(line)
     if failed:
-        raise Failed
+        raise CommandFailedError
 
 
 @group.command("export")

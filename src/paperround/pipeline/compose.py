@@ -207,8 +207,9 @@ def numbered(
     """The selection as items with numbers, and with the sentences that matter for this reader."""
     items, number = [], 0
     for each in picked.items:
-        work, excerpt, best = pool.works[each.match.work_id], (), None
-        reason = each.match.reason
+        work, reason = pool.works[each.match.work_id], each.match.reason
+        excerpt: tuple[str, ...] = ()
+        best: int | None = None
         if each.role is not ItemRole.BELOW:
             number += 1
             if work.id in sentences:

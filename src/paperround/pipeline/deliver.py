@@ -54,7 +54,7 @@ class Grouped(Generic[Item, Answer]):
 class DeliverRules:
     retries: outbox.RetryRules
     workers: int = 4  # mails under way at once; no more than the transport has connections
-    engine: EngineId = EngineId("")
+    engine: EngineId
     silent_after: float = 60.0  # seconds without a sign of life after which an engine is taken for dead (design, decision 8)
 
 

@@ -168,6 +168,7 @@ class SubscriberStore(Protocol):
     async def votes(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, list[Vote]]: ...
     async def paused_until(self, now: datetime) -> list[Subscriber]: ...  # whose pause has ended
     async def forget(self, subscriber_id: SubscriberId, *, address_hash: str, event: ConsentEvent) -> None: ...
+    async def erase_prefixes(self, before: datetime) -> int: ...  # of consent events older than that
     async def remove_pending(self, before: datetime) -> int: ...  # unconfirmed rows
     async def count_subscribers(self) -> dict[str, int]: ...  # by state
     # suppressions: beside consent, keyed by address or its keyed hash

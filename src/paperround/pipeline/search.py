@@ -7,7 +7,7 @@ from datetime import datetime
 from paperround.matching import reasons, scoring
 from paperround.matching.background import Background
 from paperround.matching.profile_vectors import build_profile_vectors
-from paperround.models import Interest, Profile, SubscriberId, Work, WorkId
+from paperround.models import Interest, Profile, SourceId, SubscriberId, Work, WorkId
 from paperround.pipeline.interfaces import Embedder, Storage
 
 NEWEST = 100_000  # works searched: exact, no index (design, decision 14)
@@ -73,7 +73,7 @@ async def search(
     return hits
 
 
-def wanted(work: Work, sources: Sequence[str], tags: dict[int, set[str]], since: datetime | None) -> bool:
+def wanted(work: Work, sources: Sequence[str], tags: dict[SourceId, set[str]], since: datetime | None) -> bool:
     """Whether the work is from one of the sources and new enough."""
     if since and work.first_seen_at <= since:
         return False

@@ -9,6 +9,9 @@ from paperround.errors import AlreadyExistsError, FetchError, PaperroundError, P
 from paperround.models import Entry, Source, SourceKind
 from paperround.pipeline.interfaces import Fetcher, Storage
 from paperround.sources import identity, opml, recognition
+from paperround.sources.opml import write_opml
+
+__all__ = ["NewSource", "Seen", "add_source", "import_opml", "look", "write_opml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Steps: the whole round in its order — sync, collect, embed, compose, deliver, prune — over the parts that wiring built."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ class Retention:
 
     entries: timedelta = timedelta(days=400)
     pending: timedelta = timedelta(days=7)
+    evidence: timedelta = timedelta(days=30)  # the network prefix of a consent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class Steps:
         self.open_transport, self.messages = open_transport, messages
         self.clock, self.wall, self.rules = clock, wall, rules
         self._delivering: DeliveryRun | None = None
+        self._quiet = asyncio.Event()  # set while nothing is being delivered
+        self._quiet.set()
 
     async def collect(self, sources: list[Source] | None = None) -> Collected:
         return await collect(self.storage, self.fetcher, now=self.clock.now(), rules=self.rules.polling, sources=sources)
@@ -74,16 +78,23 @@ class Steps:
         """Until nothing is due. The transport is closed again: between two runs no connection stays open."""
         transport = self.open_transport()
         self._delivering = DeliveryRun(self.storage, transport, self.messages, self.clock, self.wall, self.rules.deliver)
+        self._quiet.clear()
         try:
             return await self._delivering.run()
         finally:
             self._delivering = None
             await transport.close()
+            self._quiet.set()
 
-    def stop_delivering(self) -> None:
+    async def stop_delivering(self) -> None:
         """Let the mails under way finish, give the others back."""
         if self._delivering:
             self._delivering.stop()
+        await self._quiet.wait()
+
+    async def read(self) -> tuple[Collected, Embedded]:
+        """Collect and embed: what makes works ready to be chosen."""
+        return await self.collect(), await self.embed()
 
     async def send_test(self, subscriber: Subscriber) -> str | None:
         """Send a subscriber the next issue once, to look at; nothing is recorded. What went wrong, or None."""
@@ -100,7 +111,8 @@ class Steps:
         """Remove what retention no longer keeps, a small step at a time."""
         now, kept = self.clock.now(), self.rules.retention
         removed = await self.storage.prune(now - kept.entries, limit=limit)
-        return {**removed, "unconfirmed": await self.storage.remove_pending(now - kept.pending)}
+        prefixes = await self.storage.erase_prefixes(now - kept.evidence)
+        return {**removed, "unconfirmed": await self.storage.remove_pending(now - kept.pending), "prefixes": prefixes}
 
     async def round(self, progress: Progress | None = None) -> Round:
         """All of it, for what is due."""

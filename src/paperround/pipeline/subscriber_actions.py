@@ -34,6 +34,7 @@ class ActionRules:
     profile: Profile = field(default_factory=Profile)  # what holds in the keys that nobody names
     confirm_once_in: timedelta = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
     pending_kept: timedelta = timedelta(days=7)
+    default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
 
 
 class ProfileFileLike(Protocol):

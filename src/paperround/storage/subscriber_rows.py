@@ -284,6 +284,11 @@ class SubscriberRows:
                 async with self.db.engine.connect() as connection:
                     await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
+    async def erase_prefixes(self, before: datetime) -> int:
+        old = (consent_events.c.at < before, consent_events.c.address_prefix.is_not(None))
+        async with self.db.writing() as connection:
+            return (await connection.execute(update(consent_events).where(*old).values(address_prefix=None))).rowcount
+
     async def remove_pending(self, before: datetime) -> int:
         async with self.db.writing() as connection:
             stale = (subscribers.c.state == ConsentState.PENDING.value, subscribers.c.created_at < before)

@@ -31,7 +31,6 @@ class ActionRules:
     consent_text: str  # what a reader agrees to, as it is shown at sign-up
     reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
     language: str = "en"  # of the confirmation mail
-    profile: Profile = field(default_factory=Profile)  # what holds in the keys that nobody names
     confirm_once_in: timedelta = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
     pending_kept: timedelta = timedelta(days=7)
     default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
@@ -283,7 +282,7 @@ class SubscriberActions:
         self, email: str | None, values: Mapping[str, Any], event: ConsentEvent, *, layer: str, file_id: str | None = None
     ) -> Subscriber:
         layers = profile_layers.changes(layer, (), values, event.at)
-        profile = profile_layers.merge(layers, self.rules.profile)
+        profile = profile_layers.merge(layers, self.rules.default_profile)
         active = event.state is ConsentState.ACTIVE
         due = due_dates.next_due(profile.schedule, profile.timezone, event.at) if active else None
         subscriber = await self.storage.add_subscriber(
@@ -297,7 +296,7 @@ class SubscriberActions:
         before = await self.storage.layers(subscriber.id)
         new = profile_layers.changes(layer, before, values, self.clock.now())
         # A value said again counts as said now where the other layer had the last word.
-        said = profile_layers.profile_to_values(profile_layers.merge([*_without(before, new), *new], self.rules.profile))
+        said = profile_layers.profile_to_values(profile_layers.merge([*_without(before, new), *new], self.rules.default_profile))
         again = [
             Layer(layer=layer, key=key, value=value, changed_at=self.clock.now()) for key, value in values.items() if said[key] != value
         ]
@@ -307,7 +306,7 @@ class SubscriberActions:
         """Store layers and the profile in force; whether that is another one than before."""
         if new:
             await self.storage.save_layers(subscriber.id, new)
-        profile = profile_layers.merge([*_without(before, new), *new], self.rules.profile)
+        profile = profile_layers.merge([*_without(before, new), *new], self.rules.default_profile)
         if profile == subscriber.profile:
             return False
         due = await self._next_due(subscriber, profile, subscriber.state)

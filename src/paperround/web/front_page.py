@@ -56,7 +56,7 @@ def front(request: Request, *, status: int = 200, error: str = "", form: FormDat
     services = services_of(request)
     zone = profile_form.guessed_zone(request.headers.get("accept-language", ""), services.default_zone)
     typed = {key: str(form.get(key, "")) for key in ("email", "interests", "liked")} if form is not None else {}
-    profile = services.actions.rules.profile
+    profile = services.actions.rules.default_profile
     answer = page(
         request,
         "front",

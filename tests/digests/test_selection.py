@@ -237,6 +237,25 @@ def test_chance_alone_decides_what_comes_from_outside() -> None:
     assert len({tuple(ids(each)) for each in picks}) == 1
 
 
+def test_where_only_the_best_were_matched_the_outside_is_beyond_them() -> None:
+    matches = [match(1, 0.9), *(match(number, 0.4 - number / 1000) for number in range(2, 40))]
+    works = {WorkId(number): work(number) for number in range(1, 300)}
+    works[WorkId(120)] = work(120, title="Medical scans for imaging")
+
+    def explored(seed: int) -> int:
+        profile = Profile(avoid=("medical imaging",))
+        chosen = selection.select(
+            matches, works=works, vectors={}, profile=profile, automatic_threshold=0.5, seed=seed, candidates=list(works)
+        )
+        (found,) = ids(chosen, ItemRole.EXPLORE)
+        return found
+
+    found = {explored(seed) for seed in range(300)}
+    assert min(found) >= 40
+    assert 120 not in found
+    assert len(found) > 10
+
+
 def test_what_fits_is_never_shown_as_from_outside() -> None:
     matches = [match(number, 0.9 - number / 1000) for number in range(1, 30)]
     assert ids(pick(matches, max_items=2), ItemRole.EXPLORE) == []

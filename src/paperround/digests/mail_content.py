@@ -177,8 +177,8 @@ def _section(item: DigestItem) -> str:
     if reason.kind is ReasonKind.LIKED:
         return "Close to what you liked"
     if reason.kind is ReasonKind.MUST:
-        return f"Always: {shorten(plain(reason.text), 80)}"
-    return shorten(plain(reason.text), 80) if reason.kind is ReasonKind.INTEREST else ""
+        return f"Always: {shorten(plain(reason.text), 120)}"
+    return shorten(plain(reason.text), 120) if reason.kind is ReasonKind.INTEREST else ""
 
 
 def _item(

@@ -17,6 +17,7 @@ FRESH = timedelta(days=30)  # published at most so long before we saw it
 LONGEST_AFTER_PAUSE = timedelta(days=14)
 NEAR_DUPLICATE = 0.92  # cosine from which two works say the same to a reader
 FRONT = 3  # interests whose best match opens the issue
+_LOT = 8  # works from outside of which the best known is shown
 BELOW = 3  # titles shown just below the cut
 
 
@@ -77,11 +78,13 @@ def select(
     profile: Profile,
     automatic_threshold: float,
     seed: int,
+    candidates: Sequence[WorkId] = (),
 ) -> Selection:
     """The items of one issue from a reader's matches, best first.
 
     `profile.min_score` and `automatic_threshold` are strengths (0…1). What holds a `must` word is always let in. Every interest with
-    good matches gets its share of `max_items`; the best of each comes first. `seed` decides nothing but the item from outside."""
+    good matches gets its share of `max_items`; the best of each comes first. `candidates`: all works that may come to this reader; where
+    `matches` are but the best of them, the item from outside is one of the others. `seed` decides nothing but that item."""
     threshold = automatic_threshold if profile.min_score is None else profile.min_score
     kept = _Distinct(works, vectors)
     ranked = [match for match in matches if match.work_id in works and kept.add(match)]
@@ -90,7 +93,10 @@ def select(
     taken = {match.work_id for match in chosen}
     rest = [match for match in ranked if match.work_id not in taken]
     below, outside = rest[:BELOW], rest[BELOW:]
-    explored = _outside(outside, works, threshold, seed) if chosen and profile.explore else []
+    explored: list[Match] = []
+    if chosen and profile.explore:
+        matched = {match.work_id for match in matches}
+        explored = _unmatched(candidates, matched, works, profile, seed) or _outside(outside, works, threshold, seed)
     roles = [(ItemRole.CHOSEN, chosen), (ItemRole.EXPLORE, explored), (ItemRole.BELOW, below)]
     return Selection(tuple(Selected(match, role, kept.also(match.work_id)) for role, several in roles for match in several))
 
@@ -200,3 +206,25 @@ def _outside(rest: Sequence[Match], works: Mapping[WorkId, Work], threshold: flo
     known = sorted(far, key=lambda match: _popularity(works[match.work_id]))[: max(3, len(far) // 3)]
     lots = sorted(known, key=lambda match: hashlib.blake2b(f"{seed} {match.work_id}".encode(), digest_size=8).digest())
     return [replace(match, reason=Reason(kind=ReasonKind.EXPLORE, sentence=match.reason.sentence)) for match in lots[:1]]
+
+
+def _unmatched(
+    candidates: Sequence[WorkId], matched: set[WorkId], works: Mapping[WorkId, Work], profile: Profile, seed: int
+) -> list[Match]:
+    """The best known of a few works that did not even come near the profile; by lot, at a cost that does not grow with the day."""
+    count, few = len(candidates), []
+    for place in range(min(count, 4 * _LOT + len(matched))):
+        work = works.get(candidates[(seed + place) % count])
+        if work is not None and work.id not in matched and not _unwelcome(work, profile):
+            few.append(work)
+        if len(few) == _LOT:
+            break
+    best = sorted(few, key=_popularity)[:1]
+    return [Match(work_id=work.id, score=0.0, strength=0.0, reason=Reason(kind=ReasonKind.EXPLORE)) for work in best]
+
+
+def _unwelcome(work: Work, profile: Profile) -> bool:
+    """Whether the work's words are those of something the reader avoids or never wants."""
+    text = " ".join((work.title, work.abstract, *work.authors)).casefold()
+    phrases = [phrase.casefold() for phrase in (*profile.avoid, *profile.never)]
+    return any(phrase in text or all(word in text for word in phrase.split()) for phrase in phrases)

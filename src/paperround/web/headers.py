@@ -14,7 +14,6 @@ DEFAULTS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "x-robots-tag": "noindex, nofollow",
-    "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
 }
 
@@ -26,7 +25,7 @@ class SecurityHeaders:
         self.app = app
         self.defaults = dict(DEFAULTS)
         if https:
-            self.defaults["strict-transport-security"] = "max-age=31536000"
+            self.defaults |= {"strict-transport-security": "max-age=31536000", "cross-origin-opener-policy": "same-origin"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-START = "2026-03-02T08:00:00Z"
+START = "2099-03-02T08:00:00Z"  # after any due time of readers who are added now
 CONNECTIONS = 4
 
 
@@ -42,7 +42,7 @@ def prepare(home: Path, deliveries: int, port: int) -> dict[str, str]:
     cli(environment, "init", str(home))
     (home / "page.txt").write_text(page(), encoding="utf-8")
     (home / "readers.csv").write_text(
-        "email,interests,schedule\n" + "".join(f"reader{n}@example.org,speech and language,daily 00:00\n" for n in range(deliveries)),
+        "email,schedule\n" + "".join(f"reader{n}@example.org,daily 00:00\n" for n in range(deliveries)),
         encoding="utf-8",
     )
     cli(environment, "sources", "add", str(home / "page.txt"))

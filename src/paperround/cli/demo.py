@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import print_json, progress, say, table, warn
+from paperround.cli.output import print_json, progress, say, warn
 from paperround.cli.session import CommandFailedError, JsonFlag
 from paperround.cli.sources import spread
 
@@ -230,20 +230,27 @@ def print_screen(shown: Shown, out: Path) -> None:
         f"{counts['subscribers']} readers, {counts['skipped']} empty; {counts['delivered']} mails in {counts['seconds']} s"
     )
     say("")
-    table(["reader", "delivered", "items", "lead", "strength", "because"], (row(each) for each in shown.papers))
+    for each in shown.papers:
+        say(line(each))
     say("")
     say(overlap(shown.papers))
     say(f"Look: {out / 'index.html'}")
     say('Next: make demo ME="what you would like to read about"')
 
 
-def row(paper: Paper) -> list[object]:
-    name, when = paper.subscriber.profile.name or paper.slug, delivery_time(paper, paper.digest.created_at)
+def line(paper: Paper) -> str:
+    """One reader: name, local time of delivery, items, lead title, strength, because."""
+    name, when = cut(paper.subscriber.profile.name or paper.slug, 17), delivery_time(paper, paper.digest.created_at)
+    start = f"{name:18}{when:28}{len(paper.digest.chosen)} items  "
     if paper.digest.empty:
-        return [name, when, 0, "nothing fits today, and the mail says so", "", ""]
+        return f"{start}nothing fits, and the mail says so"
     lead = paper.digest.chosen[0]
-    title = lead.work.title if len(lead.work.title) <= 58 else lead.work.title[:57].rstrip() + "…"
-    return [name, when, len(paper.digest.chosen), title, strength(lead), because(lead)]
+    measured = f"{strength(lead)}, " if strength(lead) else ""
+    return f"{start}{cut(lead.work.title, 44):46}{measured}{cut(because(lead), 44)}"
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def write_index(out: Path, papers: Sequence[Paper], counts: dict[str, Any]) -> None:
@@ -263,6 +270,11 @@ def write_index(out: Path, papers: Sequence[Paper], counts: dict[str, Any]) -> N
     (out / "index.html").write_text(page, encoding="utf-8")
 
 
+def as_in_the_dark(html: str) -> str:
+    """The mail with its dark palette always on: a frame cannot be told to prefer it."""
+    return html.replace("@media (prefers-color-scheme: dark)", "@media all").replace("@media (prefers-color-scheme:dark)", "@media all")
+
+
 def reader(paper: Paper) -> dict[str, Any]:
     profile = paper.subscriber.profile
     interests = "; ".join(interest.text for interest in profile.interests) or "no interest named: what trends"
@@ -271,6 +283,7 @@ def reader(paper: Paper) -> dict[str, Any]:
         "name": profile.name or paper.slug,
         "facts": f"{delivery_time(paper, paper.digest.created_at)} · {interests}",
         "subject": paper.content.subject,
+        "dark": as_in_the_dark(paper.content.html),
         "text": paper.content.text,
         "items": [
             {

@@ -91,6 +91,9 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
     try:
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # the weights are there in a blink; the bar would only disturb
 
         model = SentenceTransformer(place, device="cuda" if torch.cuda.is_available() else "cpu", trust_remote_code=False)
         if precision == "bf16" or (precision == "auto" and has_bf16()):

@@ -15,7 +15,6 @@ from paperround.digests.mail_content import IssueView
 from paperround.errors import PaperroundError, ProfileError
 from paperround.matching.scoring import strength_word
 from paperround.models import (
-    Channel,
     ConsentState,
     Digest,
     DigestId,
@@ -196,7 +195,7 @@ async def only_feed(request: Request, values: dict[str, object], network: str | 
     """No mail address, no mail: the feed's addresses are all that there is, shown this once."""
     services = services_of(request)
     subscriber = await services.actions.sign_up_for_feed(values, way="page", address_prefix=network)
-    return page(request, "feed", title="Your feed", feeds=services.actions.feed_addresses(subscriber), channel=Channel.FEED.value)
+    return page(request, "feed", title="Your feed", feeds=services.actions.feed_addresses(subscriber))
 
 
 async def privacy(request: Request) -> Response:

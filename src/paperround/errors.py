@@ -26,6 +26,10 @@ class ProfileError(PaperroundError, ValueError):
         self.place, self.key, self.reason = place, key, reason
 
 
+class AddressError(PaperroundError, ValueError):
+    """Something that is no mail address."""
+
+
 class ConsentError(PaperroundError):
     """What was asked is not allowed in this state of consent."""
 

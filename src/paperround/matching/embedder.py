@@ -88,12 +88,10 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
     if name == DEFAULT:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the weights are there in a blink; the bar would only disturb
     try:
         import torch
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # the weights are there in a blink; the bar would only disturb
 
         model = SentenceTransformer(place, device="cuda" if torch.cuda.is_available() else "cpu", trust_remote_code=False)
         if precision == "bf16" or (precision == "auto" and has_bf16()):

@@ -178,9 +178,9 @@ def choose(
     trending: bool,
 ) -> selection.Selection:
     """The items of one issue: by the profile, or what trends where there is none."""
+    candidates = [work_id for work_id, may in zip(pool.block.ids, allowed, strict=True) if may]
     if trending:
-        candidates = [pool.works[work_id] for work_id, may in zip(pool.block.ids, allowed, strict=True) if may]
-        return selection.trending(candidates, vectors=vectors, max_items=subscriber.profile.max_items)
+        return selection.trending([pool.works[each] for each in candidates], vectors=vectors, max_items=subscriber.profile.max_items)
     return selection.select(
         matches,
         works=pool.works,
@@ -188,6 +188,7 @@ def choose(
         profile=subscriber.profile,
         automatic_threshold=rules.automatic_threshold,
         seed=seed,
+        candidates=candidates,
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from email_validator import EmailNotValidError, validate_email
 
-from paperround.errors import TokenError
+from paperround.errors import AddressError, TokenError
 from paperround.models import DeliveryId, Digest, ReaderLinks, Subscriber
 
 MAC_BYTES = 16  # 128 bit (design, decision 18)
@@ -204,11 +204,11 @@ def _base32(mac: bytes) -> str:
 
 
 def normalise_email(text: str) -> str:
-    """An address as we keep it: domain in lower case, Unicode in normal form, no DNS asked. Raises ValueError in one clear sentence."""
+    """An address as we keep it: domain in lower case, Unicode in normal form, no DNS asked. Raises AddressError in one clear sentence."""
     try:
         return validate_email(text.strip(), check_deliverability=False).normalized
     except EmailNotValidError as error:
-        raise ValueError(f"{text!r} is no mail address: {error}") from None
+        raise AddressError(f"{text!r} is no mail address: {error}") from None
 
 
 _DOTLESS = {"gmail.com", "googlemail.com"}  # dots in the local part mean nothing there

@@ -194,7 +194,6 @@ def action_rules(settings: Settings) -> ActionRules:
         consent_text=settings.list.consent_text,
         reply_domain=settings.list.address.rpartition("@")[2] if settings.list.address else None,
         language=settings.list.language,
-        pending_kept=settings.retention.pending,
         default_profile=settings.default_profile,
     )
 

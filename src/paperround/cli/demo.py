@@ -169,10 +169,11 @@ def clear(out: Path) -> None:
 async def write(parts: "Parts", papers: Sequence[Paper], out: Path) -> None:
     from paperround.pipeline.feeds import personal_feed
 
+    identity = parts.settings.identity
     for each in papers:
         (out / "preview" / f"{each.slug}.html").write_text(each.content.html, encoding="utf-8")
         for form in ("rss", "atom", "json"):
-            body, _ = await personal_feed(parts.storage, parts.messages, each.subscriber, form, now=parts.clock.now())
+            body, _ = await personal_feed(parts.storage, parts.keys, identity, BASE_URL, each.subscriber, form, now=parts.clock.now())
             (out / "feeds" / f"{each.slug}.{form}").write_bytes(body)
 
 

@@ -82,8 +82,10 @@ class Messages:
         )
 
     def links(self, subscriber: Subscriber, digest: Digest | None = None) -> ReaderLinks:
-        """A reader's signed addresses, as far as this installation offers them."""
-        return signed_links.reader_links(self.keys, self.offers.base_url, subscriber, digest, list_address=self.offers.list_address)
+        """A reader's signed addresses, as far as this installation offers them. The feed's is not among them: whoever a mail is
+        forwarded to could read it (design, decision 18)."""
+        offers = self.offers
+        return signed_links.reader_links(self.keys, offers.base_url, subscriber, digest, feeds=False, list_address=offers.list_address)
 
     def envelope(self, letter: Letter, now: datetime) -> Envelope:
         """The mail of a delivery, as it goes to the relay. Raises NotFoundError, TemplateError, ValueError."""

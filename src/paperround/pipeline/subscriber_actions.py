@@ -32,7 +32,6 @@ class ActionRules:
     reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
     language: str = "en"  # of the confirmation mail
     confirm_once_in: timedelta = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
-    pending_kept: timedelta = timedelta(days=7)
     default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
 
 

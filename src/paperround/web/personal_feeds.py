@@ -13,15 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paperround.digests.personal_feed import MEDIA_TYPES, MOST_ITEMS, render_feed
-from paperround.matching.scoring import strength_word
+from paperround.digests.personal_feed import MEDIA_TYPES
 from paperround.models import Channel, ConsentState
-from paperround.subscribers.signed_links import Purpose, reader_links
+from paperround.pipeline.feeds import personal_feed
+from paperround.subscribers.signed_links import Purpose
 
 if TYPE_CHECKING:
     from paperround.web.services import WebServices
 
-OLDEST = timedelta(days=365)
 SMALLEST_GZIP = 512  # bytes; below it the header costs more than it saves
 
 
@@ -131,21 +130,6 @@ async def made(services: "WebServices", token: str, ending: str, now: datetime) 
     subscriber, _ = await services.actions.holder(Purpose.FEED, token)
     if subscriber.state is ConsentState.PENDING or Channel.FEED not in subscriber.profile.channels:
         raise HTTPException(404)
-    items = await services.storage.feed_items(subscriber.id, limit=MOST_ITEMS, since=now - OLDEST)
-    updated = max((digest.created_at for digest, _ in items), default=subscriber.created_at)
-    body = render_feed(
-        ending,
-        items=items,
-        identity=services.identity,
-        self_url=f"{services.base_url}/f/{token}.{ending}",
-        home_url=f"{services.base_url}/",
-        reader_name=subscriber.profile.name,
-        reader_id=subscriber.public_id[:8],  # enough to tell readers apart, too little to make a token of
-        instance_id=services.storage.instance_id,
-        updated=updated,
-        links_of=lambda digest: reader_links(services.actions.keys, services.base_url, subscriber, digest, feeds=False),
-        strength_word=strength_word,
-        timezone=subscriber.profile.timezone,
-        language=subscriber.profile.language,
-    )
+    keys = services.actions.keys
+    body, updated = await personal_feed(services.storage, keys, services.identity, services.base_url, subscriber, ending, now=now)
     return FeedAnswer(body=body, content_type=MEDIA_TYPES[ending], modified=updated, made_at=now)

@@ -9,7 +9,7 @@ from random import Random
 from typing import Generic, TypeVar
 
 from paperround.delivery import outbox
-from paperround.errors import PaperroundError
+from paperround.errors import PaperroundError, StorageError
 from paperround.models import Delivery, DeliveryId, DeliveryState, EngineId, SendResult, SmtpPhase
 from paperround.pipeline.interfaces import Clock, Storage, Transport
 from paperround.pipeline.messages import Letter, Messages
@@ -44,10 +44,12 @@ class Grouped(Generic[Item, Answer]):
                 answers = await self._commit([item for item, _ in group])
             except Exception as error:
                 for _, future in group:
-                    future.set_exception(error)
+                    if not future.done():  # a caller that was cancelled waits for nothing
+                        future.set_exception(error)
             else:
                 for (_, future), answer in zip(group, answers, strict=True):
-                    future.set_result(answer)
+                    if not future.done():
+                        future.set_result(answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class DeliveryRun:
                 tasks.create_task(self._claim_all())
                 for _ in range(self.rules.workers):
                     tasks.create_task(self._work())
+        except* StorageError as group:
+            raise group.exceptions[0] from None  # one line for what stopped all of them
         finally:
             beat.cancel()
             with suppress(asyncio.CancelledError):

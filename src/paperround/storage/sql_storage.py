@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import delete, exists, select
+from sqlalchemy.engine import make_url
 
 from paperround.errors import StorageError
 from paperround.storage import database
@@ -53,7 +54,7 @@ async def open_storage(url: str, *, upgrade: bool = False, fold: Callable[[str],
         engine = database.create_engine(url)
     except OSError as error:
         raise StorageError(f"{url}: {error.strerror}") from error
-    db = Database(engine, engine.url.render_as_string(hide_password=True), fold)
+    db = Database(engine, make_url(url).render_as_string(hide_password=True), fold)
     try:
         await database.prepare(db, upgrade=upgrade)
     except BaseException:

@@ -98,8 +98,10 @@ class DeliveryRun:
                 tasks.create_task(self._claim_all())
                 for _ in range(self.rules.workers):
                     tasks.create_task(self._work())
-        except* StorageError as group:
-            raise group.exceptions[0] from None  # one line for what stopped all of them
+        except ExceptionGroup as group:
+            if all(isinstance(error, StorageError) for error in group.exceptions):
+                raise group.exceptions[0] from None  # one line for what stopped all of them
+            raise
         finally:
             beat.cancel()
             with suppress(asyncio.CancelledError):

@@ -23,7 +23,7 @@ _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 # What a page says of itself between and around the papers.
 _FURNITURE = re.compile(
     r"new|subscribe|daily papers|trending papers|papers|get trending papers in your email inbox!?|"
-    r"by\s?ak and the research community|(?:daily|weekly|monthly)|(?:previous|next|today|log in|sign up|join|search|login)|"
+    r"by\s?.{1,40}and the research community|(?:daily|weekly|monthly)|(?:previous|next|today|log in|sign up|join|search|login)|"
     r"submitted by.{0,60}|published (?:by|on|in).{0,60}|(?:upvote|view|read|show|load)\b.{0,40}|"
     r"[·•\s\d,.k]*(?:authors?|comments?|upvotes?|likes?)?[·•\s]*|abstract:?|arxiv page|github.{0,20}|"
     r"community|models?|datasets?|spaces|docs|pricing|hugging face",

@@ -28,7 +28,7 @@ _MONTHS = {
 }
 _ZONES = {"utc": 0, "gmt": 0, "z": 0, "ut": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
 _ZONES |= {"cet": 1, "cest": 2, "bst": 1, "jst": 9}
-_TIME = re.compile(r"\b(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([ap])?\.?m?\.?(?![a-z])", re.I)
+_TIME = re.compile(r"\b(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:\s*([ap])\.?m\.?(?![a-z]))?", re.I)
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})(?=z?$|\s|\)|$)", re.I)
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _SLASHED = re.compile(r"\b(\d{1,2})/(\d{1,2})/(\d{2,4})\b")
@@ -67,7 +67,7 @@ def _slashed(text: str) -> tuple[int, int, int] | None:
 def _worded(text: str) -> tuple[int, int, int] | None:
     without = _TIME.sub(" ", text)
     words = re.findall(r"[^\W\d_]+", without.casefold())
-    month = next((_MONTHS[word] for word in words if word in _MONTHS), None)
+    month = next((_MONTHS[word] for word in reversed(words) if word in _MONTHS), None)  # "mar." may be mardi, before the day
     numbers = [int(each) for each in re.findall(r"(?<![\d+:-])\d{1,4}(?=(?:st|nd|rd|th)?\b)", re.sub(_OFFSET, " ", without))]
     year = next((each for each in numbers if each > 999), None)
     if month is None or year is None:

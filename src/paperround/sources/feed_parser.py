@@ -1,6 +1,7 @@
 """Feed parser: RSS, Atom, RDF and JSON Feed bytes → entries; ParseError and nothing else, whatever the bytes (pure)."""
 
 import io
+import re
 from calendar import timegm
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from paperround.sources.scholarly import arxiv_of, doi_of, with_identifiers
 
 __all__ = ["clean_html", "html_to_text", "parse_feed"]
 _EMPTY: Mapping[str, str] = {}
+DEEPEST = 2000
+_TAG = re.compile(rb"<(/?)[A-Za-z][^<>]*?(/?)>")
 
 
 def parse_feed(body: bytes, *, url: str, headers: Mapping[str, str] = _EMPTY) -> ParsedFeed:
@@ -31,6 +34,8 @@ def parse_feed(body: bytes, *, url: str, headers: Mapping[str, str] = _EMPTY) ->
 
 
 def _parse_xml(body: bytes, url: str, headers: Mapping[str, str]) -> ParsedFeed:
+    if too_deep(body):
+        raise ParseError(f"{url}: elements are nested more than {DEEPEST} deep")
     told = {name.lower(): value for name, value in headers.items()}
     answer = {"content-type": told.get("content-type", ""), "content-location": url}
     try:  # always a BytesIO: a str or bytes that names a file would be opened
@@ -48,6 +53,16 @@ def _parse_xml(body: bytes, url: str, headers: Mapping[str, str]) -> ParsedFeed:
         raise
     except Exception as error:
         raise ParseError(f"{url}: cannot be read as a feed: {type(error).__name__}: {one_line(str(error))[:200]}") from error
+
+
+def too_deep(body: bytes) -> bool:
+    """Whether elements are nested as no feed nests them: parsers take quadratic time over those."""
+    depth = 0
+    for found in _TAG.finditer(body):
+        depth += -1 if found[1] else 0 if found[2] else 1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _what(body: bytes) -> str:
@@ -69,7 +84,7 @@ def _hints(feed: Mapping[str, Any]) -> dict[str, str]:
 
 def _entry(data: Any, url: str) -> Entry:
     base = data.get("base") or url
-    link = absolute_url(data.get("link") or _alternate(data), base) or _guid_link(data)
+    link = absolute_url(data.get("link") or _alternate(data), base, tracked=True) or _guid_link(data)  # as the feed has it
     contents = [each.get("value", "") for each in data.get("content", []) if isinstance(each, dict)]
     described = str(data.get("summary") or "")
     html = max((each for each in (*contents, described) if each), key=len, default="")
@@ -131,10 +146,10 @@ def _authors(data: Any) -> tuple[str, ...]:
 
 
 def _date(data: Any, name: str) -> datetime | None:
-    found = data.get(f"{name}_parsed")
+    found = dict.get(data, f"{name}_parsed")  # feedparser's own get would answer with another field
     if found:
         try:
             return datetime.fromtimestamp(timegm(found), UTC)
         except (ValueError, OverflowError, OSError):
             return None
-    return parse_date(str(data.get(name) or ""))
+    return parse_date(str(dict.get(data, name) or ""))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from paperround.models import Entry
 from paperround.records import KnownWork, Placement
+from paperround.sources.safe_html import absolute_url
 
 START = 120  # letters of an abstract that tell it from others
 LEAST = 40  # … and how many of them there must be
@@ -46,12 +47,10 @@ def _surname(author: str) -> str:
 
 def canonical_url(url: str | None) -> str | None:
     """An address without scheme, www and trailing slash; None for a site's front page, which many entries may name."""
-    if not url:
+    clean = absolute_url(url, "")
+    if not clean:
         return None
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
+    parts = urlsplit(clean)
     host = (parts.hostname or "").removeprefix("www.")
     path = re.sub(r"(?<=\d)v\d+$", "", parts.path.rstrip("/")) if host.endswith("arxiv.org") else parts.path.rstrip("/")
     if not host or (not path and not parts.query):

@@ -36,7 +36,7 @@ def _authors(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _entry(item: Mapping[str, Any], url: str, people: tuple[str, ...]) -> Entry:
-    link = absolute_url(_text(item, "url") or _text(item, "external_url"), url)
+    link = absolute_url(_text(item, "url") or _text(item, "external_url"), url, tracked=True)
     html, text = _text(item, "content_html"), _text(item, "content_text")
     summary = html_to_text(_text(item, "summary")) or one_line(text) or html_to_text(html)
     tags = item.get("tags")

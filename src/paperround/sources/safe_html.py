@@ -2,7 +2,7 @@
 
 import re
 from html import unescape
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 import nh3
 from selectolax.lexbor import LexborHTMLParser
@@ -111,16 +111,18 @@ def _without_pixels(html: str) -> str:
     return re.sub(r"<img\b[^>]*>", keep, html)
 
 
-def absolute_url(url: str | None, base_url: str) -> str | None:
-    """An absolute http(s) address without tracking parameters; None for anything else."""
+def absolute_url(url: str | None, base_url: str, *, tracked: bool = False) -> str | None:
+    """An absolute http(s) address, without tracking parameters unless `tracked`; None for anything else."""
     if not url or not url.strip():
         return None
     try:
         joined = urljoin(base_url, _CONTROL.sub("", url).strip())
+        joined = re.sub(r"[\s<>\"\\^`{|}]", lambda found: quote(found[0]), joined)  # no address holds them, and markup ends there
         parts = urlsplit(joined)
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
             return None
-        if _TRACKING.search(parts.query):
+        parts = parts._replace(netloc=parts.netloc.lower() if "@" not in parts.netloc else parts.netloc, path=parts.path or "/")
+        if not tracked and _TRACKING.search(parts.query):
             kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(name)]
             parts = parts._replace(query=urlencode(kept))
         return urlunsplit(parts)

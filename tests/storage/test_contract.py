@@ -1,0 +1,524 @@
+"""What storage promises, on both databases: one case or more for every method of the pipeline's protocols."""
+
+import inspect
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paperround.errors import AlreadyExistsError, NotFoundError, StorageError
+from paperround.models import (
+    ConsentEvent,
+    ConsentState,
+    Delivery,
+    DeliveryState,
+    Digest,
+    DigestId,
+    DigestItem,
+    EngineId,
+    Entry,
+    Interest,
+    ItemRole,
+    MailKind,
+    Profile,
+    Reason,
+    ReasonKind,
+    Source,
+    SourceState,
+    Subscriber,
+    Vote,
+    Work,
+)
+from paperround.pipeline.interfaces import Storage
+from paperround.records import Layer, NewDelivery, NewDigest, Poll, Recorded, WorkVectors
+from paperround.sources import identity
+from paperround.storage.schema import UtcDateTime
+from paperround.storage.sql_storage import SqlStorage, open_storage
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+DAY = timedelta(days=1)
+TODAY = NOW.date()
+MODEL = "test@1"
+ABSTRACT = "Robots that share a language of nine gestures finish their work sooner, and survive when half are replaced."
+ENGINE, OTHER = EngineId("one"), EngineId("two")
+
+
+async def add_source(storage: SqlStorage, location: str = "/pages/a.txt", name: str = "A") -> Source:
+    return await storage.add_source(location=location, kind="feed", name=name, tags=("nlp",), backlog=None, as_of=None, now=NOW)
+
+
+async def record(storage: SqlStorage, source: Source, entries: Sequence[Entry], at: datetime = NOW, *, quiet: bool = False) -> Recorded:
+    return await storage.record_entries(
+        source,
+        entries,
+        seen_at=at,
+        place=identity.place,
+        keys=identity.keys_of,
+        material_change=identity.material_change,
+        quiet=quiet,
+    )
+
+
+def entry(number: int, **more: object) -> Entry:
+    values: dict = {
+        "title": f"Work number {number} of the test",
+        "summary": f"{number}. {ABSTRACT}",
+        "guid": f"g{number}",
+        "source_url": "https://example.org/feed",
+    }
+    return Entry(**{**values, **more})
+
+
+async def works(storage: SqlStorage, count: int = 3) -> list[Work]:
+    await record(storage, await add_source(storage), [entry(number) for number in range(count)])
+    return await storage.works_seen(NOW - DAY, NOW)
+
+
+def event(kind: str = "file", state: ConsentState = ConsentState.ACTIVE, at: datetime = NOW, **more: object) -> ConsentEvent:
+    return ConsentEvent(at=at, kind=kind, state=state, way="file", **more)  # type: ignore[arg-type]
+
+
+async def add_reader(storage: SqlStorage, email: str | None = "Ada@example.org", state: ConsentState = ConsentState.ACTIVE) -> Subscriber:
+    name = (email or "nobody").encode().hex()[:32].ljust(32, "0")
+    profile = Profile(interests=(Interest(text="small robots", weight=2.0),), avoid=("weather",))
+    return await storage.add_subscriber(email=email, public_id=name, profile=profile, event=event(state=state), next_due_at=NOW)
+
+
+def issue(reader: Subscriber, chosen: Sequence[Work], period: date = TODAY, *, mail: bool = True) -> NewDigest:
+    reason = Reason(kind=ReasonKind.LIKED, text="a work", words=("robots",), liked_at=NOW - DAY)
+    items = [
+        DigestItem(work=work, role=ItemRole.CHOSEN, number=place, score=0.5, strength=0.5, reason=reason, excerpt=("One.", "Two."), best=1)
+        for place, work in enumerate(chosen, 1)
+    ]
+    digest = Digest(
+        id=DigestId(0),
+        subscriber_id=reader.id,
+        period=period,
+        number=reader.issues + 1,
+        due_at=NOW,
+        since=NOW - 7 * DAY,
+        cutoff=NOW,
+        created_at=NOW,
+        candidates=len(chosen),
+        items=tuple(items),
+    )
+    name = f"{reader.id}.{period}@example.org"
+    delivery = NewDelivery(kind=MailKind.ISSUE, subscriber_id=reader.id, recipient=reader.email or "", message_id=name, values={})
+    return NewDigest(digest=digest, delivery=delivery if mail else None, next_due_at=NOW + DAY)
+
+
+async def queued(storage: SqlStorage, count: int = 1) -> tuple[list[Subscriber], list[Delivery]]:
+    """That many readers with an issue each in the outbox, claimed by ENGINE."""
+    chosen = await works(storage)
+    readers = [await add_reader(storage, f"reader{number}@example.org") for number in range(count)]
+    await storage.record_digests([issue(reader, chosen) for reader in readers])
+    await storage.start_engine(ENGINE, NOW)
+    return readers, await storage.claim(ENGINE, NOW, limit=100, until=NOW + DAY)
+
+
+def test_every_method_of_the_protocols_has_a_case() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    methods = [name for name, _ in inspect.getmembers(Storage, inspect.isfunction) if not name.startswith("_")]
+    assert [name for name in methods if not re.search(rf"storage\.{name}\(", text)] == []
+
+
+# ---------------------------------------------------------------- sources
+
+
+async def test_a_source_is_found_by_name_and_address_and_polled_when_due(storage: SqlStorage) -> None:
+    source = await add_source(storage)
+    assert await storage.find_source("A") == await storage.find_source("/pages/a.txt") == source
+    assert source.tags == ("nlp",)
+    with pytest.raises(AlreadyExistsError):
+        await add_source(storage, name="again")
+    assert [each.id for each in await storage.due_sources(NOW)] == [source.id]
+    await storage.save_poll(
+        source.id, Poll(at=NOW, ok=True, next_poll_at=NOW + DAY, etag='W/"x"', body_read=True, new_entries=2, interval=60.0)
+    )
+    assert await storage.due_sources(NOW) == []
+    (known,) = await storage.sources()
+    assert (known.etag, known.last_success_at, known.last_new_at, known.failures) == ('W/"x"', NOW, NOW, 0)
+    for hour in (1, 2):
+        await storage.save_poll(source.id, Poll(at=NOW + timedelta(hours=hour), ok=False, next_poll_at=NOW + DAY, error="down"))
+    (failing,) = await storage.sources()
+    assert (failing.failures, failing.failing_since, failing.error, failing.etag) == (2, NOW + timedelta(hours=1), "down", 'W/"x"')
+    await storage.save_poll(source.id, Poll(at=NOW, ok=False, next_poll_at=None, error="gone", state=SourceState.STOPPED))
+    assert await storage.due_sources(NOW + 9 * DAY) == []
+    await storage.remove_source(source.id)
+    with pytest.raises(NotFoundError):
+        await storage.find_source("A")
+
+
+# ---------------------------------------------------------------- works
+
+
+async def test_entries_become_works_once(storage: SqlStorage) -> None:
+    source = await add_source(storage)
+    first = await record(storage, source, [entry(1), entry(2)])
+    again = await record(storage, source, [entry(1), entry(2), entry(3)], NOW + DAY)
+    assert (first.new_entries, first.new_works) == (2, 2)
+    assert (again.new_entries, again.new_works, await storage.count_works()) == (1, 1, 3)
+    assert [work.title for work in await storage.works_seen(NOW, NOW + DAY)] == [entry(3).title]
+
+
+async def test_upvotes_are_those_of_the_last_reading(storage: SqlStorage) -> None:
+    source = await add_source(storage)
+    await record(storage, source, [entry(1, upvotes=3)])
+    await record(storage, source, [entry(1, upvotes=86)], NOW + DAY)
+    (work,) = await storage.works_seen(NOW - DAY, NOW)
+    assert (work.upvotes, len(work.mentions), work.mentions[0].upvotes) == (86, 1, 86)
+
+
+async def test_what_stood_in_a_backlog_is_new_when_another_source_carries_it(storage: SqlStorage) -> None:
+    await record(storage, await add_source(storage), [entry(1)], quiet=True)
+    assert await storage.works_seen(NOW - DAY, NOW) == []
+    await record(storage, await add_source(storage, "/pages/b.txt", "B"), [entry(1, guid="b1")], NOW + DAY)
+    (work,) = await storage.works_seen(NOW, NOW + DAY)
+    assert [mention.source_name for mention in work.mentions] == ["A", "B"]
+
+
+async def test_a_withdrawn_work_is_no_candidate(storage: SqlStorage) -> None:
+    await record(storage, await add_source(storage), [entry(1, withdrawn=True), entry(2)])
+    assert len(await storage.works_seen(NOW - DAY, NOW)) == 1
+
+
+async def test_two_works_that_turn_out_to_be_one_keep_what_was_sent_and_voted(storage: SqlStorage) -> None:
+    source = await add_source(storage)
+    one = entry(1, arxiv_id="2603.00001")
+    other = Entry(title="A preprint by another name", summary="2. " + ABSTRACT, guid="g2", doi="10.1000/x")
+    await record(storage, source, [one, other])
+    older, younger = await storage.works_seen(NOW - DAY, NOW)
+    reader = await add_reader(storage)
+    await storage.record_digests([issue(reader, [younger])])
+    await storage.save_vote(reader.id, Vote(work_id=younger.id, value=1, at=NOW, way="mail", title=younger.title))
+    both = Entry(title="Both of them", arxiv_id="2603.00001", doi="10.1000/x", guid="g3", url="https://doi.org/10.1000/x")
+    assert (await record(storage, source, [both], NOW + DAY)).merged_works == 1
+    assert await storage.count_works() == 1
+    assert (await storage.works([younger.id]))[younger.id].id == older.id
+    assert list((await storage.issued_works([reader.id]))[reader.id]) == [older.id]
+    assert [vote.work_id for vote in (await storage.votes([reader.id]))[reader.id]] == [older.id]
+    assert (await storage.find_work("doi:10.1000/x")).id == older.id
+
+
+async def test_a_new_version_that_says_something_else_is_seen_again(storage: SqlStorage) -> None:
+    source = await add_source(storage)
+    first = entry(1, arxiv_id="2603.00001", version=1, summary="It is 2.1 × faster on nine tasks than what came before.")
+    await record(storage, source, [first])
+    await record(storage, source, [replace(first, version=2, summary=first.summary.replace("2.1", "2.6"), guid="v2")], NOW + DAY)
+    (work,) = await storage.works_seen(NOW, NOW + DAY)
+    assert work.changed_at == NOW + DAY
+    assert "2.6 ×" in (work.change or "")
+    assert "2.6" in work.abstract
+
+
+async def test_works_are_found_by_what_a_person_calls_them(storage: SqlStorage) -> None:
+    await record(storage, await add_source(storage), [entry(1, arxiv_id="2603.00001", doi="10.1000/x", url="https://example.org/1")])
+    (work,) = await storage.works_seen(NOW - DAY, NOW)
+    names = [str(work.id), "arxiv:2603.00001", "arXiv:2603.00001v3", "doi:10.1000/X", "https://example.org/1", work.title.upper()]
+    assert await storage.resolve([*names, "nothing"]) == dict.fromkeys(names, work.id)
+    with pytest.raises(NotFoundError):
+        await storage.find_work("nothing")
+
+
+# ---------------------------------------------------------------- vectors
+
+
+async def test_vectors_are_kept_by_model_and_made_anew_when_the_text_changes(storage: SqlStorage) -> None:
+    found = await works(storage)
+    todo = await storage.works_to_embed(MODEL, limit=2)
+    assert (len(todo), await storage.count_to_embed(MODEL)) == (2, 3)
+    vectors = [
+        WorkVectors(
+            work_id=each.work_id,
+            content_hash=each.content_hash,
+            vector=np.array([1, 0, each.work_id], np.float16),
+            sentences=("One.", "Two."),
+            sentence_vectors=np.eye(2, 3, dtype=np.float16),
+        )
+        for each in todo
+    ]
+    await storage.save_work_vectors(MODEL, vectors)
+    await storage.save_work_vectors(MODEL, vectors)
+    known, matrix = await storage.work_vectors(MODEL, [work.id for work in reversed(found)])
+    assert known == [found[1].id, found[0].id]
+    assert matrix.tolist() == [[1, 0, found[1].id], [1, 0, found[0].id]]
+    assert (await storage.work_vectors("other@1", known))[0] == []
+    sentences, rows = (await storage.sentence_vectors(MODEL, known))[found[0].id]
+    assert (sentences, rows.shape) == (("One.", "Two."), (2, 3))
+    assert (await storage.all_work_vectors(MODEL, limit=1))[0] == [found[1].id]
+    await record(storage, await storage.find_source("A"), [entry(0, summary=f"0. {ABSTRACT} And a longer end of it.")], NOW + DAY)
+    assert found[0].id in [each.work_id for each in await storage.works_to_embed(MODEL, limit=9)]
+
+
+async def test_words_of_readers_are_embedded_once_a_model(storage: SqlStorage) -> None:
+    await add_reader(storage)
+    assert await storage.texts_to_embed(MODEL, limit=9) == ["small robots", "weather"]
+    await storage.save_text_vectors(MODEL, {"small robots": np.ones(3, np.float16)})
+    assert await storage.texts_to_embed(MODEL, limit=9) == ["weather"]
+    assert list(await storage.text_vectors(MODEL, ["small robots", "weather"])) == ["small robots"]
+
+
+async def test_the_background_is_replaced_not_collected(storage: SqlStorage) -> None:
+    assert await storage.background(MODEL) is None
+    for moment in (NOW, NOW + DAY):
+        await storage.save_background(MODEL, {"mean": np.arange(3.0), "size": np.array(7)}, now=moment)
+    stored = await storage.background(MODEL)
+    assert stored is not None
+    assert stored[0] == NOW + DAY
+    assert stored[1]["mean"].tolist() == [0, 1, 2]
+
+
+# ---------------------------------------------------------------- subscribers
+
+
+async def test_a_subscriber_is_found_in_any_spelling_of_case_and_added_once(storage: SqlStorage) -> None:
+    reader = await add_reader(storage)
+    assert await storage.find_subscriber("ada@EXAMPLE.org") == reader == await storage.by_public_id(reader.public_id)
+    assert await storage.subscribers_by_id([reader.id]) == {reader.id: reader}
+    assert reader == await storage.subscriber(reader.id)
+    assert (reader.profile.interests, reader.consented_at) == ((Interest(text="small robots", weight=2.0),), NOW)
+    with pytest.raises(AlreadyExistsError):
+        await add_reader(storage, "ADA@example.org")
+    with pytest.raises(NotFoundError):
+        await storage.find_subscriber("nobody@example.org")
+    assert [each async for batch in storage.subscribers(states=("active",), batch=1) for each in batch] == [reader]
+    assert await storage.count_subscribers() == {"active": 1}
+
+
+async def test_only_the_active_are_due(storage: SqlStorage) -> None:
+    active = await add_reader(storage)
+    await add_reader(storage, "pending@example.org", ConsentState.PENDING)
+    assert await storage.due_subscribers(NOW, after=None, limit=9) == [active]
+    assert await storage.due_subscribers(NOW, after=active.id, limit=9) == []
+    await storage.save_profile(active.id, Profile(max_items=9), next_due_at=NOW + DAY)
+    assert await storage.due_subscribers(NOW, after=None, limit=9) == []
+    assert (await storage.subscriber(active.id)).profile.max_items == 9
+
+
+async def test_leaving_cancels_queued_issues_and_nothing_else(storage: SqlStorage) -> None:
+    (reader,), (delivery,) = await queued(storage)
+    letter = NewDelivery(
+        kind=MailKind.CONFIRMATION, subscriber_id=reader.id, recipient="reader0@example.org", message_id="c@x", values={"a": 1}
+    )
+    await storage.queue(letter, now=NOW)
+    await storage.record_consent(reader.id, event("unsubscribed", ConsentState.UNSUBSCRIBED), next_due_at=None)
+    assert await storage.mark_sending([delivery.id], NOW) == []
+    assert await storage.count_deliveries() == {DeliveryState.CANCELLED: 1, DeliveryState.QUEUED: 1}
+    assert [each.state for each in await storage.consent_events(reader.id)] == [ConsentState.ACTIVE, ConsentState.UNSUBSCRIBED]
+    assert await storage.last_mail_to("Reader0+tag@example.org", MailKind.CONFIRMATION) == NOW
+    assert await storage.last_mail_to("reader0@example.org", MailKind.ANSWER) is None
+
+
+async def test_a_pause_ends_when_its_time_has_come(storage: SqlStorage) -> None:
+    reader = await add_reader(storage)
+    await storage.record_consent(reader.id, event("paused", ConsentState.PAUSED), next_due_at=None, paused_until=NOW + DAY)
+    assert await storage.paused_until(NOW) == []
+    assert [each.id for each in await storage.paused_until(NOW + DAY)] == [reader.id]
+
+
+async def test_epochs_rise(storage: SqlStorage) -> None:
+    reader = await add_reader(storage)
+    await storage.raise_epochs(reader.id, feed=True)
+    await storage.raise_epochs(reader.id, link=True, feed=True)
+    again = await storage.subscriber(reader.id)
+    assert (again.link_epoch, again.feed_epoch) == (1, 2)
+
+
+async def test_layers_are_kept_by_key(storage: SqlStorage) -> None:
+    reader = await add_reader(storage)
+    await storage.save_layers(reader.id, [Layer(layer="file", key="max_items", value=5, changed_at=NOW)])
+    new = [
+        Layer(layer="file", key="max_items", value=7, changed_at=NOW + DAY),
+        Layer(layer="reader", key="avoid", value=["x"], changed_at=NOW),
+    ]
+    await storage.save_layers(reader.id, new)
+    assert await storage.layers(reader.id) == new
+    await storage.drop_layer(reader.id, "reader")
+    assert await storage.layers(reader.id) == new[:1]
+
+
+async def test_the_latest_vote_counts_and_zero_takes_it_back(storage: SqlStorage) -> None:
+    reader, (work, *_) = await add_reader(storage), await works(storage)
+    for value in (1, -1):
+        await storage.save_vote(reader.id, Vote(work_id=work.id, value=value, at=NOW, way="mail", title=work.title))
+    assert [vote.value for vote in (await storage.votes([reader.id]))[reader.id]] == [-1]
+    await storage.save_vote(reader.id, Vote(work_id=work.id, value=0, at=NOW, way="page"))
+    assert await storage.votes([reader.id]) == {}
+
+
+async def test_suppressed_addresses_are_not_claimed_and_come_back_when_allowed(storage: SqlStorage) -> None:
+    (reader,), _ = await queued(storage)
+    await storage.suppress("Reader0@example.org", reason="bounced", evidence="550 5.1.1", now=NOW)
+    assert (await storage.subscriber(reader.id)).suppressed == "bounced"
+    assert await storage.suppression(["other", "READER0@example.org"]) == "bounced"
+    assert await storage.count_deliveries() == {DeliveryState.CANCELLED: 1}
+    assert [row["evidence"] for row in await storage.suppressions()] == ["550 5.1.1"]
+    assert await storage.unsuppress("reader0@example.org")
+    assert not await storage.unsuppress("reader0@example.org")
+    assert (await storage.subscriber(reader.id)).suppressed is None
+
+
+async def test_forgetting_leaves_a_hash_and_a_row_without_a_person(storage: SqlStorage) -> None:
+    (reader,), _ = await queued(storage)
+    await storage.forget(reader.id, address_hash="abc123", event=event("forgotten", ConsentState.FORGOTTEN))
+    bare = await storage.by_public_id(reader.public_id)
+    assert bare is not None
+    assert (bare.email, bare.state, bare.profile.interests) == (None, ConsentState.FORGOTTEN, ())
+    assert await storage.suppression(["abc123"]) == "forgotten"
+    assert [each.recipient for each in await storage.deliveries_of(reader.id, limit=9)] == [""]
+
+
+async def test_a_forgotten_address_is_nowhere_in_the_file_and_its_log(tmp_path: Path) -> None:
+    storage = await open_storage(f"sqlite:///{tmp_path}/test.db")
+    reader = await add_reader(storage, "unmistakable-name@example.org")
+    chosen = await works(storage)
+    await storage.record_digests([issue(reader, chosen)])
+    await storage.save_layers(reader.id, [Layer(layer="reader", key="interests", value=["unmistakable-taste"], changed_at=NOW)])
+    await storage.forget(reader.id, address_hash="abc123", event=event("forgotten", ConsentState.FORGOTTEN))
+    held = everything_in(tmp_path)
+    await storage.close()
+    assert b"unmistakable" not in held.lower()
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+async def test_unconfirmed_rows_and_old_prefixes_go(storage: SqlStorage) -> None:
+    await add_reader(storage, "pending@example.org", ConsentState.PENDING)
+    assert await storage.remove_pending(NOW) == 0
+    assert await storage.remove_pending(NOW + DAY) == 1
+    reader = await add_reader(storage)
+    await storage.record_consent(reader.id, event("confirmed", address_prefix="192.0.2.0/24"), next_due_at=NOW)
+    assert await storage.erase_prefixes(NOW + DAY) == 1
+    assert [each.address_prefix for each in await storage.consent_events(reader.id)] == [None, None]
+
+
+# ---------------------------------------------------------------- digests
+
+
+async def test_an_issue_is_recorded_once_a_subscriber_and_period_with_its_delivery(storage: SqlStorage) -> None:
+    reader, chosen = await add_reader(storage), await works(storage)
+    (recorded,) = await storage.record_digests([issue(reader, chosen)])
+    assert await storage.record_digests([issue(reader, chosen)]) == []
+    assert await storage.count_deliveries() == {DeliveryState.QUEUED: 1}
+    again = await storage.digest(recorded.id)
+    assert again == (await storage.digests([recorded.id]))[recorded.id] == await storage.digest_on(reader.id, NOW.date())
+    assert [item.work.title for item in again.chosen] == [work.title for work in chosen]
+    assert again.items[0].reason.liked_at == NOW - DAY
+    known = await storage.subscriber(reader.id)
+    assert (known.issues, known.last_cutoff, known.next_due_at) == (1, NOW, NOW + DAY)
+    with pytest.raises(NotFoundError):
+        await storage.digest(DigestId(999))
+
+
+async def test_the_latest_issues_come_first_and_feed_the_feed(storage: SqlStorage) -> None:
+    reader, (one, two, _) = await add_reader(storage), await works(storage)
+    for day, work in enumerate((one, two)):
+        decided = issue(reader, [work], NOW.date() + timedelta(days=day), mail=False)
+        await storage.record_digests([replace(decided, digest=replace(decided.digest, created_at=NOW + day * DAY))])
+    assert [digest.period.day for digest in await storage.digests_of(reader.id, limit=5)] == [3, 2]
+    items = await storage.feed_items(reader.id, limit=5, since=NOW)
+    assert [item.work.id for _, item in items] == [two.id, one.id]
+    assert await storage.issued_works([reader.id]) == {reader.id: {one.id: NOW, two.id: NOW + DAY}}
+
+
+# ---------------------------------------------------------------- deliveries
+
+
+async def test_two_engines_never_claim_the_same(storage: SqlStorage) -> None:
+    _, claimed = await queued(storage, 5)
+    await storage.start_engine(OTHER, NOW)
+    assert len(claimed) == 5
+    assert await storage.claim(OTHER, NOW, limit=100, until=NOW + DAY) == []
+    await storage.release([claimed[0].id])
+    assert [each.id for each in await storage.claim(OTHER, NOW, limit=100, until=NOW + DAY)] == [claimed[0].id]
+
+
+async def test_what_a_dead_engine_held_is_taken_over_and_what_it_was_sending_is_in_doubt(storage: SqlStorage) -> None:
+    _, (first, *_) = await queued(storage, 3)
+    assert await storage.mark_sending([first.id], NOW) == [first.id]
+    await storage.heartbeat(ENGINE, NOW + timedelta(seconds=30))
+    assert await storage.recover(NOW + timedelta(seconds=80), silent_for=60) == (0, 0)
+    assert await storage.recover(NOW + timedelta(seconds=95), silent_for=60) == (2, 1)
+    assert len(await storage.claim(OTHER, NOW, limit=100, until=NOW + DAY)) == 2
+    assert await storage.resend_in_doubt(NOW) == 1
+    (again,) = await storage.claim(OTHER, NOW, limit=100, until=NOW + DAY)
+    assert again.message_id == first.message_id
+
+
+async def test_an_engine_that_stops_gives_back_what_it_has_not_sent(storage: SqlStorage) -> None:
+    await queued(storage, 2)
+    await storage.stop_engine(ENGINE)
+    assert len(await storage.claim(OTHER, NOW, limit=100, until=NOW + DAY)) == 2
+
+
+async def test_the_outcome_of_a_try_is_written_and_found_again(storage: SqlStorage) -> None:
+    (reader,), (delivery,) = await queued(storage)
+    await storage.mark_sending([delivery.id], NOW)
+    later = replace(
+        delivery, state=DeliveryState.DEFERRED, attempts=1, next_attempt_at=NOW + DAY, first_attempt_at=NOW, code=451, reply="later"
+    )
+    await storage.finish([later])
+    assert await storage.claim(ENGINE, NOW, limit=9, until=NOW) == []
+    (again,) = await storage.claim(ENGINE, NOW + DAY, limit=9, until=NOW)
+    assert (again.attempts, again.code, again.reply) == (1, 451, "later")
+    await storage.finish([replace(again, state=DeliveryState.SENT, finished_at=NOW + DAY)])
+    found = await storage.delivery_by_message_id(delivery.message_id)
+    assert found is not None
+    assert found == await storage.delivery(found.id)
+    assert (found.state, found.finished_at) == (DeliveryState.SENT, NOW + DAY)
+    assert [each.id for each in await storage.deliveries_of(reader.id, limit=9)] == [delivery.id]
+
+
+# ---------------------------------------------------------------- the whole
+
+
+async def test_old_works_go_unless_somebody_got_or_liked_them(storage: SqlStorage) -> None:
+    reader, (one, two, _) = await add_reader(storage), await works(storage)
+    await storage.record_digests([issue(reader, [one])])
+    await storage.save_vote(reader.id, Vote(work_id=two.id, value=1, at=NOW, way="cli"))
+    assert (await storage.prune(NOW + DAY, limit=10))["works"] == 1
+    assert await storage.count_works() == 2
+    assert await storage.check() == []
+
+
+async def test_the_instance_keeps_its_name(url: str) -> None:
+    names = set()
+    for _ in range(2):
+        storage = await open_storage(url)
+        names.add(storage.instance_id)
+        await storage.close()
+    assert len(names) == 1
+    assert re.fullmatch(r"[0-9a-f]{32}", names.pop())
+
+
+def test_a_time_without_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        UtcDateTime().process_bind_param(datetime(2026, 1, 1), None)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+async def test_a_database_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    await (await open_storage(f"sqlite:///{path}")).close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageError, match="newer version"):
+        await open_storage(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"no database at all, " * 99, "no database"), (None, "test.db")])
+async def test_what_is_no_database_is_told_in_one_line(tmp_path: Path, content: bytes | None, told: str) -> None:
+    path = tmp_path / "test.db"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(StorageError, match=told) as caught:
+        await open_storage(f"sqlite:///{path}")
+    assert "\n" not in str(caught.value)

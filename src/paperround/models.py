@@ -187,6 +187,11 @@ class Interest:
     text: str
     weight: float = 1.0
 
+    @property
+    def is_keyword(self) -> bool:
+        """A word or two: says too little by itself to stand alone."""
+        return len(self.text.split()) <= 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -207,6 +212,18 @@ class Profile:
     must: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     liked: tuple[str, ...] = ()  # work references: arxiv:…, doi:…, a URL or a title
+
+    @property
+    def keywords(self) -> str | None:
+        """Interests of one or two words, several of them, as the one text they are also embedded as."""
+        words = [each.text for each in self.interests if each.is_keyword]
+        return ", ".join(words) if len(words) > 1 else None
+
+    @property
+    def own_words(self) -> tuple[str, ...]:
+        """Every text of the profile that is embedded."""
+        together = (self.keywords,) if self.keywords else ()
+        return tuple(dict.fromkeys((*(each.text for each in self.interests), *self.avoid, *together)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paperround.models import Profile, Reason, ReasonKind, SubscriberId, WorkId
+from paperround.models import Interest, Profile, Reason, ReasonKind, SubscriberId, WorkId
 
 HALF_LIFE = 180.0  # days after which a vote counts half: tastes drift, they do not jump
 LEAST_WEIGHT = 0.3  # an old vote never counts for less
+INTEREST_WEIGHT = 3.0  # what a reader says in words is worth about three works that they like
+TOGETHER = 0.15  # mean cosine of keywords from which they describe one field together; else each stands for itself
+ALONE = 0.02  # weight of a keyword by itself, beside all keywords read as one text, which says much more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,8 @@ class ProfileVectors:
     texts: tuple[str, ...]  # the words behind each like: for words in common
     must: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    typed: int = 0  # so many of the likes, the first ones, are words of the reader's own
+    typed_dislikes: int = 0
 
     @property
     def has_interests(self) -> bool:
@@ -56,8 +61,8 @@ def build_profile_vectors(
     now: datetime,
 ) -> ProfileVectors:
     """`text_vectors`: (dimension,) for each text of the profile that is embedded; the others wait for the embed step."""
-    interests = [each for each in profile.interests if each.text in text_vectors]
-    heaviest = max((each.weight for each in interests), default=1.0)
+    interests = _interests(profile, text_vectors)
+    heaviest = max((each.weight for each in interests), default=1.0) / INTEREST_WEIGHT
     liked = [each for each in examples if each.value > 0]
     disliked = [each for each in examples if each.value < 0]
     avoided = [text for text in profile.avoid if text in text_vectors]
@@ -75,7 +80,30 @@ def build_profile_vectors(
         texts=(*(each.text for each in interests), *(each.title for each in liked)),
         must=profile.must,
         never=profile.never,
+        typed=len(interests),
+        typed_dislikes=len(avoided),
     )
+
+
+def _interests(profile: Profile, known: Mapping[str, NDArray[np.float32]]) -> list[Interest]:
+    """The interests with a vector. Keywords also stand together as one text, and then weigh little by themselves."""
+    together = profile.keywords
+    if together is None or together not in known:
+        return [each for each in profile.interests if each.text in known]
+    words = [each for each in profile.interests if each.is_keyword and each.text in known]
+    if _nearness([known[each.text] for each in words]) < TOGETHER:
+        return [each for each in profile.interests if each.text in known]
+    joined = Interest(text=together, weight=max(each.weight for each in words))
+    rest = [replace(each, weight=each.weight * ALONE) if each.is_keyword else each for each in profile.interests]
+    return [joined, *(each for each in rest if each.text in known)]
+
+
+def _nearness(vectors: Sequence[NDArray[np.float32]]) -> float:
+    """The mean cosine of pairs; 0 where there is none."""
+    if len(vectors) < 2:
+        return 0.0
+    cosines = np.stack(vectors) @ np.stack(vectors).T
+    return float((cosines.sum() - np.trace(cosines)) / (len(vectors) * (len(vectors) - 1)))
 
 
 def _weight(example: Example, now: datetime) -> float:

@@ -4,83 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paperround.matching.background import Background
+from paperround.matching import affinity
+from paperround.matching.background import Background, Readings
+from paperround.matching.calibration import PRIOR, strengths
 from paperround.matching.profile_vectors import ProfileVectors
 from paperround.models import Match, Reason, ReasonKind, Work, WorkId
 
-SECOND = 0.15  # how much the other rows that fit add to the best one
-AVOID = 0.9  # how much of a fit to an avoided topic is taken off …
-AVOID_FROM = 0.35  # … where it is closer than this, so that neighbours stay
-# Strength is a logistic of the score: 0.35 is where a reader would keep every second one. Set by hand on the invented sample.
-MIDDLE, STEEPNESS = 0.40, 12.0
 WORDS = ((0.75, "very strong"), (0.5, "strong"), (0.25, "fair"))
 AUTOMATIC_THRESHOLD = 0.25  # below "fair" a thin day stays thin
-BLOCK = 4_000_000  # profile rows × works scored at once: 16 MB
+NAMED = 3  # likes named among the parts of a match; the others are summed
+ALWAYS = np.float32(1e4)  # puts what holds a must word before everything else
+LOOKED_AT = 60  # works that a search reads closely, beside four for each one asked for
 _STOP = frozenset(
-    [
-        "about",
-        "after",
-        "against",
-        "also",
-        "among",
-        "and",
-        "any",
-        "are",
-        "based",
-        "between",
-        "both",
-        "but",
-        "can",
-        "does",
-        "for",
-        "from",
-        "has",
-        "have",
-        "into",
-        "its",
-        "more",
-        "most",
-        "new",
-        "not",
-        "one",
-        "only",
-        "other",
-        "our",
-        "over",
-        "paper",
-        "show",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "these",
-        "they",
-        "this",
-        "those",
-        "through",
-        "towards",
-        "two",
-        "under",
-        "using",
-        "via",
-        "was",
-        "were",
-        "what",
-        "when",
-        "which",
-        "while",
-        "with",
-        "without",
-        "work",
-    ]
+    (  # noqa: SIM905  # one word a line would be sixty lines
+        "about after against also among and any are based between both but can does for from has have into its more most new not one "
+        "only other our over paper show such than that the their them then these they this those through towards two under using via "
+        "was were what when which while with without work "
+    ).split()
 )
 
 
@@ -91,6 +37,7 @@ class WorkBlock:
     ids: tuple[WorkId, ...]
     vectors: NDArray[np.float32]
     texts: tuple[str, ...]
+    _read: list[tuple[Background, Readings]] = field(default_factory=list, repr=False, compare=False)  # the latest reading
 
     @classmethod
     def of(cls, works: Sequence[Work], vectors: NDArray[np.float32]) -> WorkBlock:
@@ -101,6 +48,16 @@ class WorkBlock:
     def bare(cls, ids: Sequence[WorkId], vectors: NDArray[np.float32]) -> WorkBlock:
         """Without texts: must, never and words in common find nothing."""
         return cls(tuple(ids), vectors, ("",) * len(ids))
+
+    def readings(self, background: Background) -> Readings:
+        """Made once, however many batches of readers are matched."""
+        if not self._read or self._read[0][0] is not background:
+            self._read[:] = [(background, background.read(self.vectors))]
+        return self._read[0][1]
+
+    def take(self, rows: NDArray[np.int64]) -> WorkBlock:
+        chosen = rows.tolist()
+        return WorkBlock(tuple(self.ids[row] for row in chosen), self.vectors[rows], tuple(self.texts[row] for row in chosen))
 
 
 def match_profiles(
@@ -115,114 +72,122 @@ def match_profiles(
 
     Works that hold a `must` word come first, those with a `never` word not at all. A profile without interests gets none."""
     results: list[list[Match]] = [[] for _ in profiles]
-    if not len(works.ids):
+    if not works.ids:
         return results
-    centred = background.centred(works.vectors)
-    start = 0
-    while start < len(profiles):
-        stop, rows = start, 0
-        while stop < len(profiles) and (stop == start or (rows + len(profiles[stop].likes)) * len(works.ids) <= BLOCK):
-            rows += len(profiles[stop].likes)
-            stop += 1
-        for row, each in enumerate(
-            _match_block(profiles[start:stop], works, centred, background, None if allowed is None else allowed[start:stop], top)
-        ):
-            results[start + row] = each
-        start = stop
-    return results
-
-
-def _match_block(
-    profiles: Sequence[ProfileVectors],
-    works: WorkBlock,
-    centred: NDArray[np.float32],
-    background: Background,
-    allowed: NDArray[np.bool_] | None,
-    top: int,
-) -> list[list[Match]]:
-    likes = _stacked([each.likes for each in profiles], background, centred.shape[1])
-    dislikes = _stacked([each.dislikes for each in profiles], background, centred.shape[1])
-    fits, misfits = likes @ centred.T, dislikes @ centred.T
-    results, like, dislike = [], 0, 0
+    scored = [row for row, profile in enumerate(profiles) if len(profile.likes)]
     for row, profile in enumerate(profiles):
-        mine = slice(like, like + len(profile.likes))
-        against = slice(dislike, dislike + len(profile.dislikes))
-        like, dislike = mine.stop, against.stop
-        may = np.ones(len(works.ids), dtype=bool) if allowed is None else allowed[row]
-        results.append(_match_one(profile, works, fits[mine], misfits[against], may, top) if profile.has_interests else [])
+        if profile.must and not len(profile.likes):
+            results[row] = _must_alone(profile, works, _may(profile, works, allowed, row), top)
+    prepared = affinity.prepare([profiles[row] for row in scored], background)
+    for block in affinity.blocks(prepared, works.readings(background), background):
+        for place in range(len(block.scores)):
+            row = scored[block.start + place]
+            results[row] = _best(profiles[row], works, block, place, _may(profiles[row], works, allowed, row), top)
     return results
 
 
-def _stacked(parts: Sequence[NDArray[np.float32]], background: Background, dimension: int) -> NDArray[np.float32]:
-    rows = [each for each in parts if len(each)]
-    return background.centred(np.concatenate(rows)) if rows else np.zeros((0, dimension), dtype=np.float32)
+def search_works(query: ProfileVectors, works: WorkBlock, background: Background, *, top: int) -> list[Match]:
+    """The best `top` of very many works: the nearest by plain cosine are read closely and scored like any other match."""
+    most = LOOKED_AT + 4 * top
+    if len(works.ids) > most and len(query.likes):
+        nearness = (works.vectors @ query.likes.T).max(axis=1)
+        works = works.take(np.sort(np.argpartition(-nearness, most)[:most]))
+    (matches,) = match_profiles([query], works, background, allowed=None, top=top)
+    return matches
 
 
-def _match_one(
-    profile: ProfileVectors,
-    works: WorkBlock,
-    fits: NDArray[np.float32],
-    misfits: NDArray[np.float32],
-    may: NDArray[np.bool_],
-    top: int,
-) -> list[Match]:
-    """`fits` (likes, works), `misfits` (dislikes, works): centred cosines."""
-    count = len(works.ids)
-    weighted = fits * profile.weights[:, None] if len(fits) else np.zeros((1, count), dtype=np.float32)
-    best = weighted.argmax(axis=0)
-    fit = weighted[best, np.arange(count)]
-    others = np.partition(weighted, -2, axis=0)[-2] if len(weighted) > 1 else np.zeros(count, dtype=np.float32)
-    more = SECOND * np.clip(others, 0, None) * np.clip(1 - fit, 0, 1)
-    avoided = (
-        (AVOID * (np.clip(misfits - AVOID_FROM, 0, None) * profile.dislike_weights[:, None]).max(axis=0))
-        if len(misfits)
-        else np.zeros(count)
-    )
-    score = fit + more - avoided
+def _may(profile: ProfileVectors, works: WorkBlock, allowed: NDArray[np.bool_] | None, row: int) -> NDArray[np.bool_]:
+    may = np.ones(len(works.ids), dtype=bool) if allowed is None else allowed[row]
+    return may & ~_holds(works.texts, profile.never) if profile.never else may
+
+
+def _best(profile: ProfileVectors, works: WorkBlock, block: affinity.Block, place: int, may: NDArray[np.bool_], top: int) -> list[Match]:
+    scores = block.scores[place]
     wanted = _holds(works.texts, profile.must)
-    may = may & ~_holds(works.texts, profile.never)
-    order = np.where(may, score + 10 * wanted, -np.inf)
-    chosen = np.argpartition(-order, min(top, count) - 1)[:top] if count > top else np.arange(count)
-    chosen = chosen[np.lexsort((np.asarray(works.ids)[chosen], -order[chosen]))]
+    columns = _ranked(np.where(may, scores + ALWAYS * wanted, -np.inf), top)
+    if not len(columns):
+        return []
+    added, fallen = block.parts(place, columns)
+    reasons = fallen.argmax(axis=0)
+    likely = strengths(scores[columns], block.known[place], PRIOR)
     return [
-        _match(profile, works, column, int(best[column]), fit[column], more[column], avoided[column], must=bool(wanted[column]))
-        for column in chosen[np.isfinite(order[chosen])].tolist()
+        Match(
+            work_id=works.ids[column],
+            score=float(scores[column]),
+            strength=float(likely[each]),
+            reason=_must(profile, works.texts[column])
+            if wanted[column]
+            else _reason(profile, int(reasons[each]), added[:, each], works.texts[column]),
+            parts=_named(profile, added[:, each], float(scores[column]), float(block.avoided[place, column])),
+        )
+        for each, column in enumerate(columns.tolist())
     ]
 
 
-def _match(
-    profile: ProfileVectors, works: WorkBlock, column: int, best: int, fit: float, more: float, avoided: float, *, must: bool
-) -> Match:
-    text, score = works.texts[column], float(fit + more - avoided)
-    parts = {"best fit": float(fit), "other fits": float(more), "avoid": -float(avoided)}
-    if must:
-        word = next(each for each in profile.must if _holds((text,), (each,))[0])
-        reason = Reason(kind=ReasonKind.MUST, text=word)
-    else:
-        reason = profile.reasons[best]
-        share = max(0.0, float(fit)) / max(1e-9, float(fit + more)) if fit > 0 else 0.0
-        reason = replace(reason, share=share, words=common_words(profile.texts[best], text))
-    return Match(work_id=works.ids[column], score=score, strength=strength(score), reason=reason, parts=parts)
+def _ranked(order: NDArray[np.float32], top: int) -> NDArray[np.int64]:
+    """Columns of the best, best first; equals by place. What is -inf is out."""
+    columns = np.argpartition(-order, top - 1)[:top] if len(order) > top else np.arange(len(order))
+    columns = columns[np.lexsort((columns, -order[columns]))]
+    return columns[np.isfinite(order[columns])]
+
+
+def _reason(profile: ProfileVectors, row: int, parts: NDArray[np.float32], text: str) -> Reason:
+    positive = float(np.clip(parts, 0, None).sum())
+    share = max(0.0, float(parts[row])) / positive if positive > 0 else 0.0
+    return replace(profile.reasons[row], share=min(1.0, share), words=common_words(profile.texts[row], text))
+
+
+def _named(profile: ProfileVectors, parts: NDArray[np.float32], score: float, avoided: float) -> dict[str, float]:
+    """The parts of a score by name; their sum is the score."""
+    named: dict[str, float] = {}
+    for row in np.argsort(-parts)[:NAMED].tolist():
+        name = f"{profile.reasons[row].kind}: {profile.reasons[row].text}"
+        named[name] = named.get(name, 0.0) + float(parts[row])
+    if len(parts) > NAMED:
+        named["the other likes"] = float(parts.sum()) - sum(named.values())
+    if avoided:
+        named["avoid"] = -avoided
+    named["what any work gets"] = score - sum(named.values())
+    return named
+
+
+def _must(profile: ProfileVectors, text: str) -> Reason:
+    return Reason(kind=ReasonKind.MUST, text=next(each for each in profile.must if _holds((text,), (each,))[0]))
+
+
+def _must_alone(profile: ProfileVectors, works: WorkBlock, may: NDArray[np.bool_], top: int) -> list[Match]:
+    """A reader of nothing but must words."""
+    columns = np.flatnonzero(may & _holds(works.texts, profile.must))[:top].tolist()
+    return [Match(work_id=works.ids[column], score=0.0, strength=0.0, reason=_must(profile, works.texts[column])) for column in columns]
+
+
+@lru_cache(maxsize=256)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(r"(?<!\w)(?:" + "|".join(re.escape(word) for word in words) + r")(?!\w)", re.I)
 
 
 def _holds(texts: Sequence[str], words: Sequence[str]) -> NDArray[np.bool_]:
     """Which texts hold one of the words (or names) as whole words, whatever their case."""
     if not words:
         return np.zeros(len(texts), dtype=bool)
-    pattern = re.compile(r"(?<!\w)(?:" + "|".join(re.escape(word) for word in words) + r")(?!\w)", re.I)
+    pattern = _pattern(tuple(words))
     return np.array([pattern.search(text) is not None for text in texts], dtype=bool)
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for word in re.findall(r"[^\W\d_]{3,}", text.casefold()) if word not in _STOP))
+
+
+@lru_cache(maxsize=4096)
+def _word_set(text: str) -> frozenset[str]:
+    return frozenset(_words(text))
 
 
 def common_words(interest: str, text: str, most: int = 4) -> tuple[str, ...]:
     """Words of the interest that stand in the text too."""
-    there = {word.casefold() for word in re.findall(r"[^\W\d_]{3,}", text)}
-    mine = dict.fromkeys(word.casefold() for word in re.findall(r"[^\W\d_]{3,}", interest))
-    return tuple(word for word in mine if word in there and word not in _STOP)[:most]
-
-
-def strength(score: float) -> float:
-    """0…1: of a hundred such items this reader would keep about so many."""
-    return float(1 / (1 + np.exp(-STEEPNESS * (score - MIDDLE))))
+    there = _word_set(text)
+    return tuple(word for word in _words(interest) if word in there)[:most]
 
 
 def strength_word(value: float) -> str:

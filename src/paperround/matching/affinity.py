@@ -1,0 +1,246 @@
+"""Affinity: how near works are to each reader, profiles × works in blocks, every score a sum of parts by the reader's own rows (pure).
+
+The score is that of kernel ridge regression (Gaussian process mean) in which the background is known to be of no special interest:
+kernel values to the reader's rows, less what the background's own directions explain, plus a whitened linear part; both parts are
+standardised for each reader over the background's sample, so that a score means the same for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperround.matching.background import SHARPNESS, Background, Floats, Readings
+from paperround.matching.profile_vectors import INTEREST_WEIGHT, ProfileVectors
+
+# Chosen on folds of old items (see background.py). The more is known of a reader, the more the background's directions are taken out:
+# `FEW` holds up to FEW_ROWS likes, `MANY` from MANY_ROWS on, logarithmically between.
+FEW_ROWS, MANY_ROWS = 3.0, 30.0
+NOISE_FEW, NOISE_MANY = 3e-2, 7e-4  # added to the kernel's eigenvalues
+RIDGE_FEW, RIDGE_MANY = 2e-1, 1e-3  # added to the spectrum
+LINEAR_WEIGHT = 1.0  # of the linear part beside the kernel's
+# Mean and spread of the two parts over unrelated texts, before there is a background, and how many texts that is worth.
+PRIOR_KERNEL, PRIOR_LINEAR, PRIOR_TEXTS = (0.065, 0.03), (0.08, 0.11), 150.0
+POOLING = 0.5  # groups are pooled by log-sum-exp at this temperature: nearly the best one alone
+OWN = 0.6  # kernel values in the sample are cut here: the reader's own works lie in it
+# What is avoided takes off so many spreads, half of it at this cosine: neighbours stay. A vote against takes off less than words.
+AVOID_WORDS, AVOID_WORK, AVOID_HALF, AVOID_WIDTH = 5.0, 3.0, 0.42, 0.05
+ROWS = 2048  # rows of readers scored at once: with 1,500 works 12 MB
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is scored as one: an interest, or all works that a reader liked."""
+
+    rows: Ints  # of the readings
+    weights: Floats
+    emphasis: float  # an interest of half the weight of the heaviest counts a sixth less
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Readers whose rows are read; rows that several share are read once."""
+
+    profiles: Sequence[ProfileVectors]
+    readings: Readings
+    groups: list[list[Group]]  # a reader; the interests first
+    dislikes: list[Ints]
+
+
+def prepare(profiles: Sequence[ProfileVectors], background: Background) -> Prepared:
+    seen: dict[tuple[bool, bytes], int] = {}
+    rows: list[Floats] = []
+
+    def numbers(vectors: Floats, typed: int) -> Ints:
+        found = []
+        for place, vector in enumerate(vectors):
+            number = seen.setdefault((place < typed, vector.tobytes()), len(rows))
+            if number == len(rows):
+                rows.append(vector)
+            found.append(number)
+        return np.array(found, dtype=np.int64)
+
+    groups = [grouped(numbers(each.likes, each.typed), each) for each in profiles]
+    dislikes = [numbers(each.dislikes, each.typed_dislikes) for each in profiles]
+    typed = np.array([words for words, _ in seen], dtype=bool)
+    return Prepared(profiles, _read(rows, typed, background), groups, dislikes)
+
+
+def grouped(rows: Ints, profile: ProfileVectors) -> list[Group]:
+    """Each interest by itself, so that two far apart never wash each other out; the liked works together."""
+    groups = [
+        Group(
+            rows[place : place + 1], profile.weights[place : place + 1], float(max(profile.weights[place] / INTEREST_WEIGHT, 1e-3) ** 0.25)
+        )
+        for place in range(profile.typed)
+    ]
+    if len(rows) > profile.typed:
+        groups.append(Group(rows[profile.typed :], profile.weights[profile.typed :], 1.0))
+    return groups
+
+
+def _read(rows: Sequence[Floats], typed: NDArray[np.bool_], background: Background) -> Readings:
+    vectors = np.stack(rows) if rows else np.zeros((0, len(background.space.mean)), np.float32)
+    words, works = background.read(vectors[typed], words=True), background.read(vectors[~typed])
+    order = np.argsort(np.concatenate([np.flatnonzero(typed), np.flatnonzero(~typed)]), kind="stable")
+    return Readings.join([words, works]).take(order)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Scores (readers, works) of consecutive readers, and what they are made of."""
+
+    start: int
+    scores: Floats
+    known: Floats  # (readers,): 0…1, how much is known of each
+    avoided: Floats  # (readers, works), taken off
+    _groups: _Groups
+    _firsts: Ints  # (readers + 1,): the groups of each
+
+    def parts(self, reader: int, columns: Ints) -> tuple[Floats, Floats]:
+        """(likes of the reader, columns) what each like adds to the score, and how far the score would fall without it. The first with
+        a constant for any work, less what is avoided, sums up to the score."""
+        firsts = range(int(self._firsts[reader]), int(self._firsts[reader + 1]))
+        scores = self._groups.scores[firsts.start : firsts.stop][:, columns]
+        shares = np.exp((scores - scores.max(axis=0)) / POOLING)
+        shares /= shares.sum(axis=0)
+        added, fallen = [], []
+        for share, group in zip(shares, firsts, strict=True):
+            mine = self._groups.parts(group, columns)
+            added.append(share * mine)
+            without = self._groups.falls(group, mine)
+            fallen.append(-POOLING * np.log(np.maximum(1 - share * -np.expm1(-without / POOLING), 1e-12)))
+        return np.concatenate(added), np.concatenate(fallen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    scores: Floats  # (groups, works)
+    rows: Floats  # (rows, works): the kernel's part
+    linear: tuple[Floats, Floats]  # (rows, d), (works, d)
+    scales: tuple[Floats, Floats]  # (groups,) of the two parts
+    shares: Floats  # (rows,): of each like in its group
+    starts: Ints  # (groups + 1,)
+
+    def parts(self, group: int, columns: Ints) -> Floats:
+        rows = slice(self.starts[group], self.starts[group + 1])
+        mine, works = self.linear
+        result: Floats = self.rows[rows][:, columns] * self.scales[0][group] + (mine[rows] @ works[columns].T) * self.scales[1][group]
+        return result
+
+    def falls(self, group: int, parts: Floats) -> Floats:
+        """How far the group's score falls without each like: the others' shares grow, so a heavy one must add more than its share.
+        Without its only like nothing of it is left."""
+        if len(parts) == 1:
+            return np.full_like(parts, np.inf)
+        shares = self.shares[self.starts[group] : self.starts[group + 1], None]
+        result: Floats = (parts - shares * parts.sum(axis=0)) / (1 - shares)
+        return result
+
+
+def blocks(prepared: Prepared, works: Readings, background: Background) -> Iterator[Block]:
+    """The readers in blocks of about ROWS rows; each of them has at least one like."""
+    start, count = 0, len(prepared.profiles)
+    while start < count:
+        stop, rows = start, 0
+        while stop < count and (stop == start or rows + len(prepared.profiles[stop].likes) <= ROWS):
+            rows += len(prepared.profiles[stop].likes)
+            stop += 1
+        yield _block(prepared, start, stop, works, background)
+        start = stop
+
+
+def _block(prepared: Prepared, start: int, stop: int, works: Readings, background: Background) -> Block:
+    mine = prepared.groups[start:stop]
+    firsts = np.concatenate(([0], np.cumsum([len(each) for each in mine])))
+    groups = _score_groups([group for each in mine for group in each], prepared.readings, works, background)
+    highest = np.maximum.reduceat(groups.scores, firsts[:-1], axis=0)
+    above = np.exp((groups.scores - np.repeat(highest, np.diff(firsts), axis=0)) / np.float32(POOLING))
+    pooled = highest + np.float32(POOLING) * np.log(np.add.reduceat(above, firsts[:-1], axis=0))
+    avoided = _avoided(prepared, start, stop, works)
+    known = knowledge(np.array([each.weights.sum() for each in prepared.profiles[start:stop]], np.float32))
+    return Block(start, pooled - avoided, known, avoided, groups, firsts)
+
+
+def knowledge(weight: Floats) -> Floats:
+    """0…1: how much so many likes tell."""
+    result: Floats = np.clip(np.log(np.maximum(weight, 1) / FEW_ROWS) / np.log(MANY_ROWS / FEW_ROWS), 0, 1).astype(np.float32)
+    return result
+
+
+def _score_groups(groups: list[Group], readings: Readings, works: Readings, background: Background) -> _Groups:
+    lengths = np.array([len(group.rows) for group in groups])
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    firsts = starts[:-1]
+    mine = readings.take(np.concatenate([group.rows for group in groups]))
+    weights = np.concatenate([group.weights for group in groups]).astype(np.float32)
+    totals: Floats = np.add.reduceat(weights, firsts)
+    shares = (weights / np.repeat(totals, lengths)).astype(np.float32)
+    known = knowledge(totals)[:, None]
+
+    explained = background.trust * background.eigenvalues / (background.eigenvalues + _between(NOISE_FEW, NOISE_MANY, known))
+    ridge, spectrum = _between(RIDGE_FEW, RIDGE_MANY, known), background.space.spectrum
+    whitened = (np.float32(spectrum.mean()) + ridge) / (spectrum + ridge)
+    low_rank = shares[:, None] * mine.low_rank * np.repeat(explained, lengths, axis=0).astype(np.float32)
+    linear = shares[:, None] * mine.plain * np.repeat(whitened, lengths, axis=0).astype(np.float32)
+    line: Floats = np.add.reduceat(linear, firsts, axis=0)
+
+    def kernel(others: Readings, cut: float) -> Floats:
+        values: Floats = np.exp(np.float32(SHARPNESS) * (mine.unit @ others.unit.T - 1))
+        np.minimum(values, np.float32(cut), out=values)
+        values *= shares[:, None]
+        values -= low_rank @ others.low_rank.T
+        return values
+
+    by_kernel: Floats = np.add.reduceat(kernel(background.sample, OWN), firsts, axis=0)
+    by_line: Floats = line @ background.sample.plain.T
+    kernel_mean, kernel_spread = _standard(by_kernel, PRIOR_KERNEL)
+    line_mean, line_spread = _standard(by_line, PRIOR_LINEAR)
+    both = _spread_of_both(by_kernel / kernel_spread[:, None], by_line / line_spread[:, None])
+    both /= np.array([group.emphasis for group in groups], np.float32)
+    scales = ((1 / (kernel_spread * both)).astype(np.float32), (LINEAR_WEIGHT / (line_spread * both)).astype(np.float32))
+    constants: Floats = -(kernel_mean * scales[0] + line_mean * scales[1])
+    rows = kernel(works, 1.0)
+    scores = np.add.reduceat(rows, firsts, axis=0) * scales[0][:, None] + (line @ works.plain.T) * scales[1][:, None] + constants[:, None]
+    return _Groups(scores.astype(np.float32), rows, (linear.astype(np.float32), works.plain), scales, shares, starts)
+
+
+def _between(few: float, many: float, known: Floats) -> Floats:
+    result: Floats = np.exp(np.log(few) * (1 - known) + np.log(many) * known).astype(np.float32)
+    return result
+
+
+def _standard(values: Floats, prior: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Mean and spread (readers,) over the sample, drawn towards the prior while that is small."""
+    count = values.shape[1]
+    if not count:
+        return np.full(len(values), prior[0], np.float32), np.full(len(values), prior[1], np.float32)
+    trust = count / (count + PRIOR_TEXTS)
+    mean = trust * values.mean(axis=1) + (1 - trust) * prior[0]
+    spread = np.sqrt(trust * values.var(axis=1) + (1 - trust) * prior[1] ** 2)
+    return mean.astype(np.float32), spread.astype(np.float32)
+
+
+def _spread_of_both(kernel: Floats, line: Floats) -> Floats:
+    """The spread of the two standardised parts together; they agree to about .8 where nothing else is known."""
+    agreement = np.full(len(kernel), 0.8, np.float32)
+    if kernel.shape[1] > 100:
+        agreement = ((kernel - kernel.mean(axis=1, keepdims=True)) * (line - line.mean(axis=1, keepdims=True))).mean(axis=1)
+    result: Floats = np.sqrt(1 + LINEAR_WEIGHT**2 + 2 * LINEAR_WEIGHT * np.clip(agreement, 0, 1)).astype(np.float32)
+    return result
+
+
+def _avoided(prepared: Prepared, start: int, stop: int, works: Readings) -> Floats:
+    """(readers, works): what avoided words and votes against take off; the strongest of words, and the sum of votes."""
+    taken = np.zeros((stop - start, len(works.unit)), np.float32)
+    for row in range(start, stop):
+        if len(prepared.dislikes[row]):
+            profile = prepared.profiles[row]
+            nearness = prepared.readings.unit[prepared.dislikes[row]] @ works.unit.T
+            hits = profile.dislike_weights[:, None] / (1 + np.exp((AVOID_HALF - nearness) / AVOID_WIDTH))
+            words, votes = hits[: profile.typed_dislikes], hits[profile.typed_dislikes :]
+            taken[row - start] = AVOID_WORDS * words.max(axis=0, initial=0) + AVOID_WORK * votes.sum(axis=0)
+    return taken

@@ -110,11 +110,22 @@ def create_engine(url: str) -> AsyncEngine:
         raise StorageError("the database's address is none: write sqlite:///PATH or postgresql+psycopg://…") from None
     if parsed.get_backend_name() != "sqlite":
         return create_async_engine(parsed, pool_pre_ping=True, pool_size=10)
-    folder = Path(parsed.database or "").parent
-    folder.mkdir(parents=True, exist_ok=True)
+    refuse_other_files(Path(parsed.database or ""))
     engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 30, "isolation_level": None})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
+
+
+def refuse_other_files(path: Path) -> None:
+    """Make the folder of the database file; look at a file that is there before the driver does. Raises StorageError, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise StorageError(f"{path}: is a folder, not a database")
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start and start != b"SQLite format 3\0":
+            raise StorageError(f"{path}: this file is no database")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -57,15 +57,28 @@ class EntryRows:
             known = await known_works(connection, frozenset().union(*map(keys, entries)))
             placement = place(entries, known)
             rows = await self._rows(connection, {work_id for several in placement.works for work_id in several})
-            ids, fresh = await self._write_works(connection, entries, placement, rows, seen_at, material_change, quiet=quiet)
+            there = await self._there(connection, source, entries)
+            silent = [
+                quiet or identifier(entry) in there for entry in entries
+            ]  # what stood there before is no news by standing there still
+            ids, fresh = await self._write_works(connection, entries, placement, rows, seen_at, material_change, silent)
             merged = 0
             for several in placement.works:
                 for other in several[1:]:
                     await self._merge(connection, other, several[0])
                     merged += 1
             await self._write_keys(connection, placement, ids)
-            new = await self._write_mentions(connection, source, entries, placement, ids, seen_at)
+            await self._write_mentions(connection, source, entries, placement, ids, seen_at)
+        new = len({identifier(entry) for entry in entries} - there)
         return Recorded(entries=len(entries), new_entries=new, new_works=fresh, merged_works=merged)
+
+    async def _there(self, connection: AsyncConnection, source: Source, entries: Sequence[Entry]) -> set[str]:
+        """What of the entries the source carried already."""
+        found: set[str] = set()
+        for batch in batches(sorted({identifier(entry) for entry in entries})):
+            known = select(mentions.c.identifier).where(mentions.c.source_id == source.id, mentions.c.identifier.in_(batch))
+            found |= set((await connection.execute(known)).scalars())
+        return found
 
     async def _rows(self, connection: AsyncConnection, ids: Iterable[WorkId]) -> dict[int, dict[str, Any]]:
         found = {}
@@ -82,15 +95,14 @@ class EntryRows:
         rows: Mapping[int, dict[str, Any]],
         seen_at: datetime,
         material_change: Callable[[str, str], str | None],
-        *,
-        quiet: bool,
+        silent: Sequence[bool],
     ) -> tuple[list[int], int]:
         """Insert new works, update known ones; the work id of each group, and how many are new."""
         ids: list[int] = [several[0] if several else 0 for several in placement.works]
         fresh = [group for group, work_id in enumerate(ids) if not work_id]
         new_rows, changed = [], []
         for group, members in enumerate(placement.groups):
-            mine = [entries[member] for member in members]
+            mine, quiet = [entries[member] for member in members], all(silent[member] for member in members)
             if not ids[group]:
                 new_rows.append(new_work(mine, seen_at, quiet=quiet))
                 continue
@@ -131,7 +143,7 @@ class EntryRows:
         placement: Placement,
         ids: Sequence[int],
         seen_at: datetime,
-    ) -> int:
+    ) -> None:
         rows = {}
         for work_id, members in zip(ids, placement.groups, strict=True):
             for entry in (entries[member] for member in members):
@@ -147,12 +159,6 @@ class EntryRows:
                     "upvotes": entry.upvotes,
                     "version": entry.version,
                 }
-        there = 0
-        for batch in batches(rows):
-            wanted = select(func.count()).select_from(mentions)
-            there += (
-                await connection.execute(wanted.where(mentions.c.source_id == source.id, mentions.c.identifier.in_(batch)))
-            ).scalar_one()
         statement = self.db.insert(mentions)
         again = {name: statement.excluded[name] for name in ("work_id", "url", "position", "page_date", "upvotes", "version")}
         await insert_many(
@@ -160,7 +166,6 @@ class EntryRows:
             statement.on_conflict_do_update(index_elements=["source_id", "identifier"], set_=again),
             list(rows.values()),
         )
-        return len(rows) - there
 
     # ------------------------------------------------------------ reading
 

@@ -95,7 +95,7 @@ class Block:
 
     start: int
     scores: Floats
-    known: Floats  # (readers,): 0…1, how much is known of each
+    evidence: Floats  # (readers,): logarithm of the weight of all likes
     avoided: Floats  # (readers, works), taken off
     _groups: _Groups
     _firsts: Ints  # (readers + 1,): the groups of each
@@ -161,8 +161,8 @@ def _block(prepared: Prepared, start: int, stop: int, works: Readings, backgroun
     above = np.exp((groups.scores - np.repeat(highest, np.diff(firsts), axis=0)) / np.float32(POOLING))
     pooled = highest + np.float32(POOLING) * np.log(np.add.reduceat(above, firsts[:-1], axis=0))
     avoided = _avoided(prepared, start, stop, works)
-    known = knowledge(np.array([each.weights.sum() for each in prepared.profiles[start:stop]], np.float32))
-    return Block(start, pooled - avoided, known, avoided, groups, firsts)
+    evidence = np.log(np.maximum([each.weights.sum() for each in prepared.profiles[start:stop]], 1)).astype(np.float32)
+    return Block(start, pooled - avoided, evidence, avoided, groups, firsts)
 
 
 def knowledge(weight: Floats) -> Floats:
@@ -202,7 +202,8 @@ def _score_groups(groups: list[Group], readings: Readings, works: Readings, back
     both = _spread_of_both(by_kernel / kernel_spread[:, None], by_line / line_spread[:, None])
     both /= np.array([group.emphasis for group in groups], np.float32)
     scales = ((1 / (kernel_spread * both)).astype(np.float32), (LINEAR_WEIGHT / (line_spread * both)).astype(np.float32))
-    constants: Floats = -(kernel_mean * scales[0] + line_mean * scales[1])
+    # the more works a reader likes, the lower and the flatter even the best scores: lifted, so that groups compare
+    constants: Floats = np.log(np.maximum(totals / FEW_ROWS, 1)) - (kernel_mean * scales[0] + line_mean * scales[1])
     rows = kernel(works, 1.0)
     scores = np.add.reduceat(rows, firsts, axis=0) * scales[0][:, None] + (line @ works.plain.T) * scales[1][:, None] + constants[:, None]
     return _Groups(scores.astype(np.float32), rows, (linear.astype(np.float32), works.plain), scales, shares, starts)

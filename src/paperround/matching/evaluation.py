@@ -97,8 +97,8 @@ def _objects(name: str, lines: Sequence[str]) -> list[dict[str, list[str]]]:
 def _places(name: str, ids: Sequence[str], place: Mapping[str, int]) -> Ints:
     try:
         return np.array([place[str(each)] for each in ids], dtype=np.int64)
-    except KeyError as unknown:
-        raise ValueError(f"{name}: no item has the id {unknown}") from None
+    except KeyError as unevidence:
+        raise ValueError(f"{name}: no item has the id {unevidence}") from None
 
 
 def profiles_of(dataset: Dataset, vectors: NDArray[np.float32], without: frozenset[int] = frozenset()) -> list[ProfileVectors]:
@@ -127,18 +127,18 @@ class _Scored:
     ranked: list[Ints] = field(default_factory=list)  # columns, best first
     issues: list[list[Ints]] = field(default_factory=list)  # columns shown of each batch
     scores: list[list[NDArray[np.float32]]] = field(default_factory=list)
-    known: list[float] = field(default_factory=list)
+    evidence: list[float] = field(default_factory=list)
 
 
 def _score(prepared: affinity.Prepared, works: Readings, background: Background) -> _Scored:
     result = _Scored()
     for block in affinity.blocks(prepared, works, background):
-        for scores, known in zip(block.scores, block.known.tolist(), strict=True):
+        for scores, evidence in zip(block.scores, block.evidence.tolist(), strict=True):
             shown = [start + best_columns(scores[start : start + ISSUE], SHOWN) for start in range(0, len(scores), ISSUE)]
             result.ranked.append(best_columns(scores, RANKED))
             result.issues.append(shown)
             result.scores.append([scores[columns] for columns in shown])
-            result.known.append(known)
+            result.evidence.append(evidence)
     return result
 
 
@@ -161,8 +161,8 @@ def evaluate(dataset: Dataset, vectors: NDArray[np.float32], *, clock: Callable[
     matched = clock()
     calibration = calibrate(dataset, vectors)
     likely = [
-        [strengths(scores, np.float32(known), calibration) for scores in issues]
-        for issues, known in zip(scored.scores, scored.known, strict=True)
+        [strengths(scores, np.float32(evidence), calibration) for scores in issues]
+        for issues, evidence in zip(scored.scores, scored.evidence, strict=True)
     ]
     figures = _figures([dataset.readers[row] for row in rows], scored, likely, len(dataset.readers))
     seconds = {"profile_seconds": profiled - started, "match_seconds": matched - profiled}
@@ -185,9 +185,9 @@ def calibrate(dataset: Dataset, vectors: NDArray[np.float32]) -> Calibration:
     scored = _score(affinity.prepare([profiles[row] for row in rows], background), background.read(vectors[played]), background)
     return fit(
         np.concatenate([scores for issues in scored.scores for scores in issues]),
-        np.concatenate([np.full(sum(map(len, issues)), known) for issues, known in zip(scored.scores, scored.known, strict=True)]).astype(
-            np.float32
-        ),
+        np.concatenate(
+            [np.full(sum(map(len, issues)), evidence) for issues, evidence in zip(scored.scores, scored.evidence, strict=True)]
+        ).astype(np.float32),
         np.array(
             [
                 column in kept[row]

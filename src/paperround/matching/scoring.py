@@ -109,7 +109,7 @@ def _best(profile: ProfileVectors, works: WorkBlock, block: affinity.Block, plac
         return []
     added, fallen = block.parts(place, columns)
     reasons = fallen.argmax(axis=0)
-    likely = strengths(scores[columns], block.known[place], PRIOR)
+    likely = strengths(scores[columns], block.evidence[place], PRIOR)
     return [
         Match(
             work_id=works.ids[column],

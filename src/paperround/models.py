@@ -215,9 +215,9 @@ class Profile:
 
     @property
     def keywords(self) -> str | None:
-        """Interests of one or two words, several of them, as the one text they are also embedded as."""
+        """Interests of one or two words as the one text they are also embedded as, where single words are among them."""
         words = [each.text for each in self.interests if each.is_keyword]
-        return ", ".join(words) if len(words) > 1 else None
+        return ", ".join(words) if len(words) > 1 and any(len(each.split()) == 1 for each in words) else None
 
     @property
     def own_words(self) -> tuple[str, ...]:

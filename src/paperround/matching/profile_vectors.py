@@ -15,7 +15,7 @@ HALF_LIFE = 180.0  # days after which a vote counts half: tastes drift, they do 
 LEAST_WEIGHT = 0.3  # an old vote never counts for less
 INTEREST_WEIGHT = 3.0  # what a reader says in words is worth about three works that they like
 TOGETHER = 0.15  # mean cosine of keywords from which they describe one field together; else each stands for itself
-ALONE = 0.02  # weight of a keyword by itself, beside all keywords read as one text, which says much more
+ALONE = {0: 0.0, 1: 0.02, 2: 0.3}  # weight of a keyword by its words, beside all keywords read as one text, which says much more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def _interests(profile: Profile, known: Mapping[str, NDArray[np.float32]]) -> li
     if _nearness([known[each.text] for each in words]) < TOGETHER:
         return [each for each in profile.interests if each.text in known]
     joined = Interest(text=together, weight=max(each.weight for each in words))
-    rest = [replace(each, weight=each.weight * ALONE) if each.is_keyword else each for each in profile.interests]
+    rest = [replace(each, weight=each.weight * ALONE[len(each.text.split())]) if each.is_keyword else each for each in profile.interests]
     return [joined, *(each for each in rest if each.text in known)]
 
 

@@ -1,0 +1,107 @@
+"""Datasets, metrics, calibration and the feedback simulation, on small invented data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from paperround.matching import evaluation
+from paperround.matching.calibration import fit, strengths
+from paperround.matching.evaluation import evaluate, issue_figures, parse_dataset, ranking_figures, simulate_feedback
+
+TOPICS, ITEMS, READERS, DIMENSION = 12, 3000, 120, 32
+
+
+def invented(seed: int = 3) -> tuple[evaluation.Dataset, np.ndarray]:
+    """Items of twelve topics; every reader likes some of three of them."""
+    chance = np.random.default_rng(seed)
+    centres = chance.standard_normal((TOPICS, DIMENSION))
+    topic = chance.integers(0, TOPICS, ITEMS)
+    vectors = centres[topic] + 0.9 * chance.standard_normal((ITEMS, DIMENSION))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    items = [json.dumps({"id": f"i{number}", "title": f"Title {number}", "text": ""}) for number in range(ITEMS)]
+    new = [f"i{number}" for number in range(0, ITEMS, 3)]
+    users = []
+    for number in range(READERS):
+        tastes = chance.choice(TOPICS, 3, replace=False)
+        mine = [item for item in np.flatnonzero(np.isin(topic, tastes)).tolist() if chance.random() < 0.2]
+        users.append(
+            {
+                "id": f"u{number}",
+                "liked": [f"i{item}" for item in mine if item % 3],
+                "interests": [],
+                "relevant": [f"i{item}" for item in mine if item % 3 == 0],
+            }
+        )
+    return parse_dataset(items, new, [json.dumps(user) for user in users]), vectors
+
+
+def test_ranking_figures_are_those_of_the_definition() -> None:
+    figures = ranking_figures(np.array([7, 3, 9, 1]), np.array([3, 1]))
+    assert figures["recall@20"] == 1.0
+    assert figures["mrr"] == 0.5
+    assert figures["ndcg@10"] == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3)))
+
+
+def test_only_batches_with_something_relevant_count() -> None:
+    shown = [np.array([0, 1, 2, 3, 4]), np.array([200, 201, 202, 203, 204])]
+    assert issue_figures(shown, np.array([201, 390])) == [(0.5, pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3))))]
+
+
+def test_an_evaluation_beats_chance_and_its_rankings_are_whole() -> None:
+    dataset, vectors = invented()
+    result = evaluate(dataset, vectors)
+    assert result.figures["users"] == READERS
+    assert result.figures["recall@100"] > 0.3  # by chance a tenth
+    assert result.figures["brier_skill"] > 0
+    assert result.figures["calibration_error"] < 0.15
+    new = {dataset.ids[place] for place in dataset.new.tolist()}
+    for ranking in result.rankings:
+        ranked = ranking["ranked"]
+        assert isinstance(ranked, list)
+        assert len(set(ranked)) == 100
+        assert set(ranked) <= new
+    json.dumps(result.rankings)
+
+
+def test_what_is_relevant_never_reaches_a_profile() -> None:
+    dataset, vectors = invented()
+    blind = evaluation.Dataset(
+        ids=dataset.ids,
+        texts=dataset.texts,
+        new=dataset.new,
+        readers=tuple(
+            evaluation.Reader(id=reader.id, liked=reader.liked, profile=reader.profile, relevant=reader.relevant[:1])
+            for reader in dataset.readers
+        ),
+    )
+    assert evaluate(dataset, vectors).rankings == evaluate(blind, vectors).rankings
+
+
+def test_votes_teach() -> None:
+    dataset, vectors = invented()
+    figures = simulate_feedback(dataset, vectors, readers=60, issues=12, begin=1)
+    assert figures["ratio"] > 1.05
+
+
+@pytest.mark.parametrize(
+    ("items", "new", "users", "named"),
+    [
+        (["{"], [], [], "items.jsonl, line 1"),
+        (['{"id": "1", "title": "x"}'], ["2"], [], "new_items.txt"),
+        (['{"id": "1", "title": "x"}'], ["1"], ['{"id": "u"}'], "users.jsonl, line 1"),
+        (['{"id": "1", "title": "x"}'], [], ['{"id": "u", "liked": [], "interests": [], "relevant": ["1"]}'], "not among the new items"),
+    ],
+)
+def test_a_bad_dataset_is_refused_by_file_and_line(items: list[str], new: list[str], users: list[str], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        parse_dataset(items, new, users)
+
+
+def test_a_fit_finds_the_rates_it_was_drawn_from() -> None:
+    chance = np.random.default_rng(5)
+    scores = chance.uniform(0, 8, 20_000).astype(np.float32)
+    true = 1 / (1 + np.exp(4 - scores))
+    evidence = np.full(len(scores), 1.1, np.float32)
+    found = strengths(scores, evidence, fit(scores, evidence, chance.random(len(scores)) < true))
+    assert np.abs(found - true).mean() < 0.02

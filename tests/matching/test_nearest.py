@@ -1,0 +1,29 @@
+"""The best of many works for one vector a reader."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paperround.matching.background import Background
+from paperround.matching.scoring import nearest
+
+
+@settings(deadline=None, max_examples=40)
+@given(readers=st.integers(1, 30), works=st.integers(1, 240), top=st.integers(1, 12), seed=st.integers(0, 99))
+def test_the_nearest_are_those_that_sorting_everything_finds(readers: int, works: int, top: int, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    mine, theirs = chance.standard_normal((readers, 8)).astype(np.float32), chance.standard_normal((works, 8)).astype(np.float32)
+    columns, scores = nearest(mine, theirs, top)
+    everything = mine @ theirs.T
+    assert np.allclose(scores, -np.sort(-everything, axis=1)[:, :top], atol=1e-5)
+    assert np.allclose(np.take_along_axis(everything, columns, axis=1), scores, atol=1e-5)
+
+
+def test_a_background_of_any_size_reads_any_text() -> None:
+    chance = np.random.default_rng(1)
+    vectors = chance.standard_normal((60, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for count in (0, 1, 2, 5, 60):
+        readings = Background.from_vectors(vectors[:count]).read(vectors)
+        assert np.isfinite(readings.unit).all()
+        assert np.allclose(np.linalg.norm(readings.unit, axis=1), 1, atol=1e-4)

@@ -32,7 +32,7 @@ IO_PARTS = {
     "config": {"config", "config_keys"},
     "bundled_files": {"bundled_files"},
 }
-SHELLS = ("cli", "web", "scheduler", "serving", "worker", "__main__", "testing")
+SHELLS = ("cli", "web", "scheduler", "serving", "measuring", "worker", "__main__", "testing")
 WIRING = "wiring"
 # Concrete parts that a shell may name itself; all others come to it through wiring.
 SHELLS_MAY_NAME = {"config", "bundled_files", "profile_files"}

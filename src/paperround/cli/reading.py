@@ -1,4 +1,4 @@
-"""`paperround search|preview|send-test|explain`: what the matcher chooses, and why."""
+"""`paperround search|preview|send-test|explain|evaluate`: what the matcher chooses, and why."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import plain, print_json, say, warn
-from paperround.cli.session import CommandFailedError, JsonFlag, with_parts
+from paperround.cli.output import plain, print_json, progress, say, warn
+from paperround.cli.session import CommandFailedError, JsonFlag, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.pipeline.search import Hit
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command()(search)
     app.command()(preview)
     app.command("send-test")(send_test)
+    app.command()(evaluate)
     app.add_typer(explaining, name="explain")
 
 
@@ -143,3 +144,26 @@ def explain_delivery(
     else:
         for line in lines:
             say(line)
+
+
+def evaluate(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with items.jsonl, new_items.txt and users.jsonl.")],
+    rankings: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write each user's ranking, a JSON line each.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Measure the matching on a dataset.
+
+    Example: paperround evaluate my-dataset --rankings rankings.jsonl --json
+    """
+    from paperround.measuring import evaluate_folder
+    from paperround.wiring import build_embedder
+
+    embedder = build_embedder(settings(context))
+    with progress("embedding") as bar:
+        figures = evaluate_folder(folder, embedder, rankings=rankings, progress=bar)
+    if json_:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        say(f"{name:20}{value:.4f}" if isinstance(value, float) else f"{name:20}{value}")

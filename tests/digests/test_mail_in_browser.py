@@ -1,5 +1,6 @@
 """The mails in a real browser: they fit every width, and nothing in them is a barrier, in either palette."""
 
+import importlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from paperround.digests.mail_content import render_issue, render_short
 from paperround.digests.template_loader import Templates
 from paperround.models import ItemRole, Reason, ReasonKind
 
-playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+playwright = importlib.import_module("playwright.sync_api")
+axe = importlib.import_module("axe_playwright_python.sync_playwright")
 
 pytestmark = pytest.mark.browser
 

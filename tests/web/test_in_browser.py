@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import os
 import shutil
 import socket
@@ -16,8 +17,8 @@ import uvicorn
 from paperround.models import ConsentState, MailKind
 from paperround.web.app import create_app
 
-playwright = pytest.importorskip("playwright.async_api")
-axe = pytest.importorskip("axe_playwright_python.async_playwright")
+playwright = importlib.import_module("playwright.async_api")
+axe = importlib.import_module("axe_playwright_python.async_playwright")
 
 pytestmark = pytest.mark.browser
 Site = Any

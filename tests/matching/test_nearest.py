@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paperround.matching.background import Background
-from paperround.matching.scoring import nearest
+from paperround.matching.nearest import nearest
 
 
 @settings(deadline=None, max_examples=40)

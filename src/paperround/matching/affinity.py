@@ -65,8 +65,7 @@ def prepare(profiles: Sequence[ProfileVectors], background: Background) -> Prepa
 
     groups = [grouped(numbers(each.likes, each.typed), each) for each in profiles]
     dislikes = [numbers(each.dislikes, each.typed_dislikes) for each in profiles]
-    typed = np.array([words for words, _ in seen], dtype=bool)
-    return Prepared(profiles, _read(rows, typed, background), groups, dislikes)
+    return Prepared(profiles, background.recall([(words, vector) for (words, _), vector in zip(seen, rows, strict=True)]), groups, dislikes)
 
 
 def grouped(rows: Ints, profile: ProfileVectors) -> list[Group]:
@@ -80,13 +79,6 @@ def grouped(rows: Ints, profile: ProfileVectors) -> list[Group]:
     if len(rows) > profile.typed:
         groups.append(Group(rows[profile.typed :], profile.weights[profile.typed :], 1.0))
     return groups
-
-
-def _read(rows: Sequence[Floats], typed: NDArray[np.bool_], background: Background) -> Readings:
-    vectors = np.stack(rows) if rows else np.zeros((0, len(background.space.mean)), np.float32)
-    words, works = background.read(vectors[typed], words=True), background.read(vectors[~typed])
-    order = np.argsort(np.concatenate([np.flatnonzero(typed), np.flatnonzero(~typed)]), kind="stable")
-    return Readings.join([words, works]).take(order)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,19 @@
 """Background: what a fixed sample of unlabelled texts teaches about the space, so that scores mean the same on every day (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paperround.matching.nearest import nearest
+
 Floats = NDArray[np.float32]
 
 # Chosen on folds of the old items of a real library data set (citeulike-a; a fifth of them played the new ones), the same for whole
 # libraries, three works and three words.
+REMEMBERED = 8_000  # readings of readers' rows kept between batches: 90 MB at most
 MOST_TEXTS = 20_000  # kept: 15 MB as float16; more changed nothing measurable
 SAMPLE = 512  # texts over which a reader's scores are standardised
 LANDMARKS = 2048  # points that carry the kernel's low-rank part; 1024 lose 1 % of nDCG@10, 512 2 %
@@ -18,6 +21,7 @@ SHARPNESS = 3.0  # of the kernel exp(t (cos - 1)); 2 to 4 are level
 SOFTENING = 0.01  # added to the spectrum before the fourth root: half whitening
 SEARCH_SOFTENING = 0.02  # likewise, for the search of neighbours
 TWIN = 0.995  # cosine from which a neighbour is taken for the text itself
+TWINS = 3  # copies that are looked past
 # What a text says is read together with its neighbours in the background: how many, and with what weight beside its own 1.
 WORK_NEIGHBOURS, WORK_PULL = 10, 0.5
 WORDS_NEIGHBOURS, WORDS_PULL = 30, 2.0  # a few words say less than a title, and differently
@@ -36,10 +40,6 @@ class Readings:
 
     def take(self, rows: NDArray[np.int64]) -> "Readings":
         return Readings(self.unit[rows], self.low_rank[rows], self.plain[rows])
-
-    @staticmethod
-    def join(several: "list[Readings]") -> "Readings":
-        return Readings(*(np.concatenate([getattr(each, name) for each in several]) for name in ("unit", "low_rank", "plain")))
 
 
 def unit(rows: Floats) -> Floats:
@@ -136,6 +136,27 @@ class Background:
     def _neighbourhood(self) -> "_Neighbourhood":
         return _Neighbourhood(self.texts, self.search)
 
+    @cached_property
+    def _remembered(self) -> dict[tuple[bool, bytes], Readings]:
+        return {}
+
+    def recall(self, rows: Sequence[tuple[bool, Floats]]) -> Readings:
+        """The readings of single vectors, words or not; those read lately are remembered, so that the next batch of readers finds them."""
+        keys = [(words, vector.tobytes()) for words, vector in rows]
+        if len(self._remembered) + len(keys) > REMEMBERED:
+            self._remembered.clear()
+        known = self._remembered
+        for kind in (True, False):
+            missing = {key: vector for key, (words, vector) in zip(keys, rows, strict=True) if words is kind and key not in known}
+            if missing:
+                read = self.read(np.stack(list(missing.values())), words=kind)
+                for row, key in enumerate(missing):
+                    self._remembered[key] = Readings(read.unit[row], read.low_rank[row], read.plain[row])
+        found = [self._remembered[key] for key in keys]
+        if not found:
+            return self.sample.take(np.zeros(0, np.int64))
+        return Readings(*(np.stack([getattr(each, name) for each in found]) for name in ("unit", "low_rank", "plain")))
+
     def read(self, vectors: Floats, *, words: bool = False) -> Readings:
         """Vectors (n, d) of works, or of `words` that a reader typed, as the scorer reads them."""
         if self.count:
@@ -183,13 +204,12 @@ class _Neighbourhood:
         return drawn
 
     def _mean_of_nearest(self, block: Floats, neighbours: int) -> Floats:
-        nearness = self.space.soften(self.space.plain(block), SEARCH_SOFTENING) @ self.units.T
-        nearness[nearness > TWIN] = -1  # the text itself, or its copy: says nothing new
-        kept = min(neighbours, nearness.shape[1])
-        nearest = np.argpartition(-nearness, kept - 1, axis=1)[:, :kept]
-        weights = np.maximum(np.take_along_axis(nearness, nearest, axis=1), 0) ** 2
+        columns, nearness = nearest(self.space.soften(self.space.plain(block), SEARCH_SOFTENING), self.units, neighbours + TWINS)
+        nearness[nearness > TWIN] = 0  # the text itself, or its copy: says nothing new
+        order = np.argsort(-nearness, axis=1, kind="stable")[:, :neighbours]
+        weights = np.maximum(np.take_along_axis(nearness, order, axis=1), 0) ** 2
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
-        result: Floats = np.matmul(weights[:, None, :], self.texts[nearest])[:, 0]
+        result: Floats = np.matmul(weights[:, None, :], self.texts[np.take_along_axis(columns, order, axis=1)])[:, 0]
         return result
 
 

@@ -20,7 +20,6 @@ WORDS = ((0.75, "very strong"), (0.5, "strong"), (0.25, "fair"))
 AUTOMATIC_THRESHOLD = 0.25  # below "fair" a thin day stays thin
 NAMED = 3  # likes named among the parts of a match; the others are summed
 ALWAYS = np.float32(1e4)  # puts what holds a must word before everything else
-READERS, GROUP = 1000, 10  # one vector a reader: readers a block, columns of works a group
 LOOKED_AT = 60  # works that a search reads closely, beside four for each one asked for
 _STOP = frozenset(
     (  # noqa: SIM905  # one word a line would be sixty lines
@@ -194,30 +193,3 @@ def common_words(interest: str, text: str, most: int = 4) -> tuple[str, ...]:
 def strength_word(value: float) -> str:
     """One of four words."""
     return next((word for least, word in WORDS if value >= least), "weak")
-
-
-def nearest(readers: NDArray[np.float32], works: NDArray[np.float32], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For one vector a reader (p, d) the best `top` of the works (n, d) by dot product, best first: columns and scores (p, top), exact.
-
-    In blocks that stay in the cache: the best lie in those groups of columns whose maxima are highest."""
-    count, top = len(works), min(top, len(works))
-    groups = -(-count // GROUP)
-    columns = np.full((GROUP * groups, works.shape[1]), 0, np.float32)
-    columns[:count] = works
-    product = np.empty((READERS, GROUP * groups), np.float32)
-    found, scores = np.empty((len(readers), top), np.int64), np.empty((len(readers), top), np.float32)
-    for start in range(0, len(readers), READERS):
-        block = readers[start : start + READERS]
-        values = np.matmul(block, columns.T, out=product[: len(block)])
-        values[:, count:] = -np.inf
-        best = np.arange(groups)[None, :].repeat(len(block), axis=0)
-        if groups > top:
-            best = np.argpartition(values.reshape(-1, GROUP, groups).max(axis=1), groups - top, axis=1)[:, groups - top :]
-        near = (best[:, :, None] + np.arange(GROUP) * groups).reshape(len(block), -1)
-        close = np.take_along_axis(values, near, axis=1)
-        chosen = np.argpartition(close, close.shape[1] - top, axis=1)[:, close.shape[1] - top :]
-        order = np.argsort(-np.take_along_axis(close, chosen, axis=1), axis=1)
-        chosen = np.take_along_axis(chosen, order, axis=1)
-        found[start : start + READERS] = np.take_along_axis(near, chosen, axis=1)
-        scores[start : start + READERS] = np.take_along_axis(close, chosen, axis=1)
-    return found, scores

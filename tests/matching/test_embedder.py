@@ -1,0 +1,81 @@
+"""The real model: order, length, precision, long texts, and the same in a process of its own."""
+
+import numpy as np
+import pytest
+
+from paperround.errors import EmbeddingError
+from paperround.matching.child_embedder import ChildEmbedder
+from paperround.matching.embedder import SentenceTransformerEmbedder
+
+TITLES = [
+    "Lip reading with transformers",
+    "Soil carbon in boreal forests under drought",
+    "cat",
+    "A survey of sequential recommendation",
+    "Quantum error correction with surface codes",
+]
+LONG = " ".join(f"{TITLES[number % 5]} studied in region {number} of the year." for number in range(120))
+
+
+@pytest.fixture(scope="module")
+def embedder() -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder()
+
+
+def test_rows_stand_in_the_order_of_the_texts_and_have_length_one(embedder: SentenceTransformerEmbedder) -> None:
+    mixed = [LONG, *TITLES]
+    vectors = embedder.embed_now(mixed)
+    assert vectors.shape == (6, embedder.dimension)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    alone = np.stack([embedder.embed_now([text])[0] for text in mixed])
+    assert (vectors * alone).sum(axis=1).min() > 0.9995  # padding and neighbours in a batch change nothing
+
+
+def test_no_text_is_no_row(embedder: SentenceTransformerEmbedder) -> None:
+    assert embedder.embed_now([]).shape == (0, embedder.dimension)
+    assert np.isfinite(embedder.embed_now([""])).all()
+
+
+def test_whatever_the_precision_vectors_agree_with_float32(embedder: SentenceTransformerEmbedder) -> None:
+    texts = [*TITLES, LONG]
+    exact = SentenceTransformerEmbedder(precision="fp32").embed_now(texts)
+    for precision in ("auto", "bf16"):
+        other = SentenceTransformerEmbedder(precision=precision).embed_now(texts)
+        assert (other * exact).sum(axis=1).min() >= 0.999
+
+
+def test_the_end_of_a_long_text_counts(embedder: SentenceTransformerEmbedder) -> None:
+    start, end = "graph neural networks for molecules. " * 60, "marathon training for beginners. " * 60
+    both, query = embedder.embed_now([start + end, start]), embedder.embed_now(["marathon training"])[0]
+    assert both[0] @ query > both[1] @ query + 0.2
+
+
+def test_a_long_text_without_spaces_is_cut_all_the_same(embedder: SentenceTransformerEmbedder) -> None:
+    assert np.isfinite(embedder.embed_now(["研究" * 2000])).all()
+
+
+def test_progress_ends_with_all_pieces(embedder: SentenceTransformerEmbedder) -> None:
+    told: list[tuple[int, int]] = []
+    embedder.embed_now([LONG, *TITLES], lambda done, of: told.append((done, of)))
+    assert told[-1][0] == told[-1][1] > 6
+
+
+def test_an_unknown_model_is_named_in_one_line() -> None:
+    with pytest.raises(EmbeddingError, match="no/such-model") as caught:
+        SentenceTransformerEmbedder("/no/such-model").embed_now(["text"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+async def test_a_process_of_its_own_gives_the_same(embedder: SentenceTransformerEmbedder) -> None:
+    child = ChildEmbedder(SentenceTransformerEmbedder())
+    told: list[tuple[int, int]] = []
+    try:
+        vectors = await child.embed(TITLES, progress=lambda done, of: told.append((done, of)))
+        assert (await child.embed([])).size == 0
+    finally:
+        child.close()
+    np.testing.assert_allclose(vectors, embedder.embed_now(TITLES), atol=1e-3)
+    assert told == [(5, 5)]
+    assert child.model == embedder.model

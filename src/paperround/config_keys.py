@@ -206,6 +206,7 @@ class RetentionSettings(Table):
     entries: Duration = Field(default=timedelta(days=400), description="How long works that nobody liked are kept.")
     pending: Duration = Field(default=timedelta(days=7), description="How long an unconfirmed subscription is kept.")
     evidence: Duration = Field(default=timedelta(days=30), description="How long the network prefix of a consent is kept.")
+    unread: Duration = Field(default=timedelta(days=90), description="How long a feed without a mail address is kept that nobody reads.")
 
 
 class LimitsSettings(Table):

@@ -243,6 +243,7 @@ class Subscriber(Aware):
     last_cutoff: datetime | None = None  # the snapshot time of the latest issue
     resumed_at: datetime | None = None  # end of the latest pause
     issues: int = 0  # how many digests so far
+    feed_read_at: datetime | None = None  # of a reader by feed alone, to the day: a feed that nobody reads ends
 
     @property
     def may_be_mailed(self) -> bool:

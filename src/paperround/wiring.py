@@ -22,6 +22,7 @@ from paperround.matching.scoring import AUTOMATIC_THRESHOLD
 from paperround.models import EngineId
 from paperround.pipeline.compose import ComposeRules
 from paperround.pipeline.deliver import DeliverRules
+from paperround.pipeline.first_look import looker
 from paperround.pipeline.interfaces import Clock, Embedder, Storage, Transport
 from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import MailRules, ReceiveMail
@@ -98,8 +99,9 @@ async def open_parts(
         messages = Messages(
             storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers(settings)
         )
-        actions = SubscriberActions(storage=storage, clock=clock, keys=ring, rules=action_rules(settings))
-        mail_rules = MailRules(list_address=settings.list.address)
+        rules = step_rules(settings, embedder.model, any_age=any_age)
+        look = looker(storage, embedder, rules.compose, clock) if serving else None
+        actions = SubscriberActions(storage=storage, clock=clock, keys=ring, rules=action_rules(settings), last_week=look)
         yield Parts(
             settings=settings,
             clock=clock,
@@ -109,7 +111,9 @@ async def open_parts(
             keys=ring,
             messages=messages,
             actions=actions,
-            inbox=ReceiveMail(storage=storage, actions=actions, clock=clock, keys=ring, rules=mail_rules),
+            inbox=ReceiveMail(
+                storage=storage, actions=actions, clock=clock, keys=ring, rules=MailRules(list_address=settings.list.address)
+            ),
             steps=Steps(
                 storage=storage,
                 fetcher=fetcher,
@@ -118,7 +122,7 @@ async def open_parts(
                 messages=messages,
                 clock=clock,
                 wall=wall,
-                rules=step_rules(settings, embedder.model, any_age=any_age),
+                rules=rules,
             ),
         )
 
@@ -217,7 +221,7 @@ def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> Step
             engine=EngineId(uuid.uuid4().hex),
             silent_after=given.silent_after.total_seconds(),
         ),
-        retention=Retention(entries=settings.retention.entries, pending=settings.retention.pending, evidence=settings.retention.evidence),
+        retention=Retention(**dict(settings.retention)),
     )
 
 

@@ -236,6 +236,94 @@ async def test_a_vote_counts_once_and_can_be_taken_back(world: World) -> None:
     assert (await world.storage.votes([ada.id])).get(ada.id, []) == []
 
 
+# ---------------------------------------------------------------- moving
+
+
+async def moved(world: World, ada: Subscriber, email: str) -> Subscriber:
+    """Ask, then say yes with the link that the new address was mailed."""
+    await world.actions.ask_to_move(ada, email)
+    mail = [each for each in await world.mails() if each.recipient == email][-1]
+    holder, (_, number) = await world.actions.holder(Purpose.MOVE, token_in(mail.values["confirm_url"]))
+    return await world.actions.move(holder, number)
+
+
+async def test_an_address_changes_when_the_new_one_says_yes_and_the_old_one_is_told(world: World) -> None:
+    ada = await world.actions.add("old@example.org", {"interests": ["mine"]}, active=True)
+    await world.actions.vote(ada, await world.work(), 1, way="page")
+    await world.actions.ask_to_move(ada, "new@example.org")
+    assert (await world.storage.subscriber(ada.id)).email == "old@example.org"
+    world.clock.advance(days=2)
+    now = await moved(world, ada, "new@example.org")
+    assert (now.id, now.email, now.profile, now.public_id) == (ada.id, "new@example.org", ada.profile, ada.public_id)
+    assert len((await world.storage.votes([ada.id]))[ada.id]) == 1
+    (told,) = await world.mails(MailKind.ANSWER)
+    assert told.recipient == "old@example.org"
+    assert "new@example.org" not in str(told.values)
+    (event,) = (await world.storage.consent_events(ada.id))[1:]
+    assert (event.kind, event.consent_text_hash is not None) == ("moved", True)
+
+
+async def test_links_in_the_old_mailbox_are_worth_nothing_after_a_move_but_the_way_out(world: World) -> None:
+    ada = await world.actions.add("old@example.org", {}, active=True)
+    links = signed_links.reader_links(world.actions.keys, "https://paper.example", ada)
+    await moved(world, ada, "new@example.org")
+    with pytest.raises(TokenError) as gone:
+        await world.actions.holder(Purpose.PREFERENCES, token_in(str(links.preferences)))
+    assert gone.value.gone
+    assert (await world.actions.holder(Purpose.UNSUBSCRIBE, token_in(links.one_click)))[0].id == ada.id
+    assert (await world.actions.holder(Purpose.FEED, token_in(str(links.feed_rss))))[0].id == ada.id
+
+
+async def test_no_file_brings_a_paper_back_to_the_old_address_and_its_owner_may_return(world: World) -> None:
+    ada = await world.actions.add("old@example.org", {}, active=True)
+    ada = await moved(world, ada, "new@example.org")
+    done = await world.actions.sync_files([File("old@example.org")])
+    assert (done.added, len(done.refused)) == (0, 1)
+    world.clock.advance(days=2)
+    assert (await moved(world, ada, "old@example.org")).email == "old@example.org"
+    assert (await world.actions.sync_files([File("old@example.org")])).refused == ()
+
+
+async def test_a_move_mails_nobody_who_has_a_paper_or_wants_none_and_each_address_once_a_day(world: World) -> None:
+    ada = await world.actions.add("a@example.org", {}, active=True)
+    await world.actions.add("b@example.org", {}, active=True)
+    await world.actions.suppress("c@example.org", reason="complained", evidence="")
+    for email in ("b@example.org", "c@example.org", "a@example.org", "v.ictim+1@gmail.com", "victim+2@gmail.com"):
+        await world.actions.ask_to_move(ada, email)
+    assert [mail.recipient for mail in await world.mails()] == ["v.ictim+1@gmail.com"]
+
+
+async def test_the_link_to_a_new_address_is_good_for_that_address_and_for_an_hour(world: World) -> None:
+    ada = await world.actions.add("a@example.org", {}, active=True)
+    for email in ("one@example.org", "two@example.org"):
+        await world.actions.ask_to_move(ada, email)
+    first, second = [token_in(mail.values["confirm_url"]) for mail in await world.mails()]
+    _, (_, number) = await world.actions.holder(Purpose.MOVE, first)
+    assert (await world.actions.move(ada, number)).email == "one@example.org"
+    with pytest.raises(TokenError):  # asked before the move
+        await world.actions.holder(Purpose.MOVE, second)
+    with pytest.raises(TokenError):
+        await world.actions.move(ada, number + 1)
+    bob = await world.actions.add("b@example.org", {}, active=True)
+    await world.actions.ask_to_move(bob, "three@example.org")
+    late = token_in((await world.mails())[-1].values["confirm_url"])
+    world.clock.advance(minutes=61)
+    with pytest.raises(TokenError) as gone:
+        await world.actions.holder(Purpose.MOVE, late)
+    assert gone.value.gone
+
+
+async def test_reading_is_noted_to_the_day_and_only_of_those_without_an_address(world: World) -> None:
+    mailed = await world.actions.add("a@example.org", {}, active=True)
+    alone = await world.actions.sign_up_for_feed({}, way="page")
+    for hours in (0, 5, 30):
+        world.clock.moment = NOW + timedelta(hours=hours)
+        for each in (mailed, alone):
+            await world.actions.holder(Purpose.FEED, token_in(world.actions.feed_addresses(each)[0]))
+        noted = [(await world.storage.subscriber(each.id)).feed_read_at for each in (mailed, alone)]
+        assert noted == [None, NOW + timedelta(hours=30 if hours == 30 else 0)]
+
+
 # ---------------------------------------------------------------- leaving, links
 
 

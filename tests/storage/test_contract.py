@@ -45,6 +45,8 @@ DAY = timedelta(days=1)
 TODAY = NOW.date()
 MODEL = "test@1"
 ABSTRACT = "Robots that share a language of nine gestures finish their work sooner, and survive when half are replaced."
+FEED_ONLY = {"email": None, "profile": Profile(), "event": ConsentEvent(at=NOW, kind="asked", state=ConsentState.ACTIVE, way="page")}
+FEED_ONLY["next_due_at"] = None
 ENGINE, OTHER = EngineId("one"), EngineId("two")
 
 
@@ -397,6 +399,39 @@ async def test_unconfirmed_rows_and_old_prefixes_go(storage: SqlStorage) -> None
     await storage.record_consent(reader.id, event("confirmed", address_prefix="192.0.2.0/24"), next_due_at=NOW)
     assert await storage.erase_prefixes(NOW + DAY) == 1
     assert [each.address_prefix for each in await storage.consent_events(reader.id)] == [None, None]
+
+
+async def test_an_address_moves_with_the_issues_that_wait_and_takes_nobodys_place(storage: SqlStorage) -> None:
+    (reader,), (mail, *_) = await queued(storage)
+    other = await add_reader(storage, "taken@example.org")
+    with pytest.raises(AlreadyExistsError):
+        await storage.move_address(reader.id, "Taken@example.org", event("moved"))
+    await storage.move_address(reader.id, "new@example.org", event("moved"))
+    moved = await storage.find_subscriber("New@example.org")
+    assert (moved.id, moved.link_epoch, moved.state, moved.profile) == (reader.id, 1, reader.state, reader.profile)
+    assert (await storage.delivery(mail.id)).recipient == "new@example.org"
+    assert [each.kind for each in await storage.consent_events(reader.id)][-1] == "moved"
+    assert (await storage.subscriber(other.id)).link_epoch == 0
+
+
+async def test_readers_by_feed_alone_go_when_nobody_reads(storage: SqlStorage) -> None:
+    left, read = [await storage.add_subscriber(**FEED_ONLY, public_id=name) for name in ("a" * 32, "b" * 32)]
+    filed = await storage.add_subscriber(**FEED_ONLY, public_id="c" * 32, file_id="desk")
+    mailed = await add_reader(storage)
+    await storage.note_feed_read(read.id, NOW + DAY)
+    assert await storage.remove_unread(NOW) == 0
+    assert await storage.remove_unread(NOW + DAY) == 1
+    assert set(await storage.subscribers_by_id([left.id, read.id, filed.id, mailed.id])) == {read.id, filed.id, mailed.id}
+
+
+async def test_vectors_of_words_that_no_profile_holds_any_more_go(storage: SqlStorage) -> None:
+    reader = await add_reader(storage)
+    words = ["small robots", "weather", "of a visitor"]
+    await storage.save_text_vectors(MODEL, {each: np.ones(4, np.float16) for each in words})
+    await storage.remove_pending(NOW)
+    assert set(await storage.text_vectors(MODEL, words)) == {"small robots", "weather"}
+    await storage.forget(reader.id, address_hash="abc", event=event("forgotten", ConsentState.FORGOTTEN))
+    assert await storage.text_vectors(MODEL, words) == {}
 
 
 # ---------------------------------------------------------------- digests

@@ -15,13 +15,13 @@ LOADS = [EventKind.FILE, EventKind.ADMIN, EventKind.IMPORTED]
 
 # Rows: states; columns: events. "-" = refused.
 EXPECTED = """
-             asked    confirmed  paused  resumed  unsubscribed  forgotten  file          admin    imported
-none         pending  -          -       -        -             -          active        pending  pending
-pending      pending  active     -       -        unsubscribed  forgotten  pending       pending  pending
-active       active   active     paused  active   unsubscribed  forgotten  active        active   active
-paused       paused   paused     paused  active   unsubscribed  forgotten  paused        paused   paused
-unsubscribed pending  -          -       -        unsubscribed  forgotten  -             -        -
-forgotten    -        -          -       -        forgotten     forgotten  -             -        -
+             asked    confirmed  paused  resumed  moved   unsubscribed  forgotten  file          admin    imported
+none         pending  -          -       -        -       -             -          active        pending  pending
+pending      pending  active     -       -        -       unsubscribed  forgotten  pending       pending  pending
+active       active   active     paused  active   active  unsubscribed  forgotten  active        active   active
+paused       paused   paused     paused  active   paused  unsubscribed  forgotten  paused        paused   paused
+unsubscribed pending  -          -       -        -       unsubscribed  forgotten  -             -        -
+forgotten    -        -          -       -        -       forgotten     forgotten  -             -        -
 """
 HEAD, *ROWS = [line.split() for line in EXPECTED.strip().splitlines()]
 CASES = [(row[0], kind, cell) for row in ROWS for kind, cell in zip(HEAD, row[1:], strict=True)]

@@ -27,7 +27,7 @@ from paperround.subscribers.signed_links import KeyRing, Purpose
 NOW = datetime(2026, 11, 20, 7, 30, tzinfo=UTC)
 RING = KeyRing((b"k" * 32,))
 WHO = "0123456789abcdef0123456789abcdef"
-NUMBERS = {Purpose.ARCHIVE: 1, Purpose.VOTE: 2, Purpose.OWNER: 1}
+NUMBERS = {Purpose.ARCHIVE: 1, Purpose.VOTE: 2, Purpose.OWNER: 1, Purpose.MOVE: 2}
 PUBLIC_IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
@@ -115,9 +115,11 @@ def test_a_link_of_an_earlier_epoch_is_gone_and_of_a_later_one_unknown() -> None
 def test_the_owners_link_ends() -> None:
     address = links.owner_link(RING, "https://paper.example.org", WHO, 2, NOW + timedelta(hours=1))
     token = address.rpartition("/")[2]
-    assert links.read_owner_token(RING, token, NOW + timedelta(minutes=59)) == (WHO, 2)
+    who, epoch, (ends,) = links.read_numbered_token(RING, Purpose.OWNER, token)
+    assert (who, epoch) == (WHO, 2)
+    links.check_end(ends, NOW + timedelta(minutes=59))
     with pytest.raises(TokenError, match="fresh") as caught:
-        links.read_owner_token(RING, token, NOW + timedelta(hours=1))
+        links.check_end(ends, NOW + timedelta(hours=1))
     assert caught.value.gone
 
 

@@ -22,6 +22,7 @@ class Retention:
     entries: timedelta = timedelta(days=400)
     pending: timedelta = timedelta(days=7)
     evidence: timedelta = timedelta(days=30)  # the network prefix of a consent
+    unread: timedelta = timedelta(days=90)  # a feed without a mail address that nobody reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,8 @@ class Steps:
         now, kept = self.clock.now(), self.rules.retention
         removed = await self.storage.prune(now - kept.entries, limit=limit)
         prefixes = await self.storage.erase_prefixes(now - kept.evidence)
-        return {**removed, "unconfirmed": await self.storage.remove_pending(now - kept.pending), "prefixes": prefixes}
+        unread = await self.storage.remove_unread(now - kept.unread)
+        return {**removed, "unconfirmed": await self.storage.remove_pending(now - kept.pending), "unread": unread, "prefixes": prefixes}
 
     async def round(self, progress: Progress | None = None) -> Round:
         """All of it, for what is due."""

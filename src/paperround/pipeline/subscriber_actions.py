@@ -2,14 +2,26 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from paperround.digests import due_dates
 from paperround.errors import AlreadyExistsError, ConsentError, NotFoundError, PaperroundError, TokenError
-from paperround.models import Channel, ConsentEvent, ConsentState, MailKind, Profile, Subscriber, SubscriberId, Vote, WorkId
+from paperround.models import (
+    Channel,
+    ConsentEvent,
+    ConsentState,
+    Digest,
+    MailKind,
+    Profile,
+    Subscriber,
+    SubscriberId,
+    Vote,
+    WorkId,
+)
 from paperround.pipeline.interfaces import Clock, Storage
 from paperround.records import Layer, NewDelivery
 from paperround.subscribers import consent, profile_layers, signed_links
@@ -18,8 +30,12 @@ from paperround.subscribers.profile_layers import FILE, READER
 from paperround.subscribers.profile_values import check_values
 from paperround.subscribers.signed_links import KeyRing, Purpose
 
-OWNER_LINK_LASTS = timedelta(hours=1)
-FORGOTTEN = "forgotten"  # the suppression that `forget` leaves: it keeps loads out, not the person
+FRESH = timedelta(hours=1)  # how long a link to the owner's page, or to a new address, is good
+FORGOTTEN, MOVED = "forgotten", "moved"  # suppressions of a hashed address: they keep loads out, not the person
+NO_HINDRANCE = (None, FORGOTTEN, MOVED)
+READ_NOTED = timedelta(days=1)  # when a feed was read is kept to the day
+
+LastWeek = Callable[[Profile], Awaitable[Digest]]  # the issue that a profile would have made of the last seven days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +77,8 @@ class Synced:
 class SubscriberActions:
     """Whatever a person can do about their subscription. Each action records its event or layer; the rules are in the pure rooms."""
 
-    def __init__(self, *, storage: Storage, clock: Clock, keys: KeyRing, rules: ActionRules) -> None:
-        self.storage, self.clock, self.keys, self.rules = storage, clock, keys, rules
+    def __init__(self, *, storage: Storage, clock: Clock, keys: KeyRing, rules: ActionRules, last_week: LastWeek | None = None) -> None:
+        self.storage, self.clock, self.keys, self.rules, self._last_week = storage, clock, keys, rules, last_week
         self._signing_up = asyncio.Lock()  # two sign-ups of one mailbox at the same time must not both mail it
 
     # ------------------------------------------------------------ who holds a link
@@ -70,14 +86,22 @@ class SubscriberActions:
     async def holder(self, purpose: Purpose, token: str) -> tuple[Subscriber, tuple[int, ...]]:
         """The subscriber whom a signed link is about, and its numbers. Raises TokenError: unknown, or gone."""
         public_id, epoch, numbers = signed_links.read_numbered_token(self.keys, purpose, token)
-        if purpose is Purpose.OWNER:
-            signed_links.read_owner_token(self.keys, token, self.clock.now())
+        if purpose in (Purpose.OWNER, Purpose.MOVE):
+            signed_links.check_end(numbers[0], self.clock.now())
         subscriber = await self.storage.by_public_id(public_id)
         if subscriber is None or (subscriber.state is ConsentState.FORGOTTEN and purpose is not Purpose.UNSUBSCRIBE):
             raise TokenError
         if purpose is not Purpose.UNSUBSCRIBE:
             signed_links.check_epoch(epoch, subscriber.feed_epoch if purpose is Purpose.FEED else subscriber.link_epoch)
+        if purpose is Purpose.FEED and subscriber.email is None:
+            await self._note_reading(subscriber)
         return subscriber, numbers
+
+    async def _note_reading(self, subscriber: Subscriber) -> None:
+        """Only of those without a mail address, whose feed ends when nobody reads it."""
+        now = self.clock.now()
+        if subscriber.feed_read_at is None or now - subscriber.feed_read_at >= READ_NOTED:
+            await self.storage.note_feed_read(subscriber.id, now)
 
     # ------------------------------------------------------------ coming
 
@@ -85,6 +109,15 @@ class SubscriberActions:
         """Profile values, tidied. Raises ProfileError that names the key."""
         now = self.clock.now()
         return check_values(values, place, lambda schedule: due_dates.next_due(schedule, "UTC", now))
+
+    async def last_week(self, values: Mapping[str, object]) -> Digest | None:
+        """What a profile of these checked values would have been sent of the last week; None where that cannot be said."""
+        return await self._issue_of_last_week(profile_layers.values_to_profile(values, self.rules.default_profile))
+
+    async def _issue_of_last_week(self, profile: Profile) -> Digest | None:
+        with suppress(PaperroundError):  # a model that does not load keeps nobody from subscribing
+            return await self._last_week(profile) if self._last_week else None
+        return None
 
     async def sign_up(self, email: str, values: Mapping[str, object], *, way: str, address_prefix: str | None = None) -> None:
         """Someone asks for an address to be subscribed. Whatever is known of it, the caller learns nothing: answer before awaiting this.
@@ -96,7 +129,7 @@ class SubscriberActions:
         async with self._signing_up:
             known = await self._find(address)
             state = consent.apply(known.state if known else None, EventKind.ASKED)
-            if state is not ConsentState.PENDING or await self.suppressed(address) not in (None, FORGOTTEN):
+            if state is not ConsentState.PENDING or await self.suppressed(address) not in NO_HINDRANCE:
                 return
             if await self._mailed_lately(address):
                 if known is not None and known.state is ConsentState.PENDING:
@@ -195,6 +228,37 @@ class SubscriberActions:
             await self.resume(subscriber, way="date")
         return len(ended)
 
+    # ------------------------------------------------------------ moving to another address
+
+    async def ask_to_move(self, subscriber: Subscriber, email: str) -> None:
+        """Ask a new address whether the paper may come there: with a fresh link, once a day whoever asks, and not where a paper comes
+        already. The caller learns nothing of that. Raises ConsentError, AddressError."""
+        consent.apply(subscriber.state, EventKind.MOVED)
+        address = signed_links.normalise_email(email)
+        async with self._signing_up:
+            if await self._find(address) or await self.suppressed(address) not in NO_HINDRANCE or await self._mailed_lately(address):
+                return
+            url = signed_links.move_link(self.keys, self.rules.base_url, subscriber, address, self.clock.now() + FRESH)
+            lines = ["A reader asks for the paper to come to this address from now on. The button works for one hour."]
+            values = {"language": subscriber.profile.language, "lines": lines, "confirm_url": url}
+            await self._queue(MailKind.CONFIRMATION, subscriber.id, address, {**values, "consent_text": self.rules.consent_text})
+
+    async def move(self, subscriber: Subscriber, number: int) -> Subscriber:
+        """The new address says yes: `number` names which (see `signed_links.move_link`). The old one is told, and its links but the way
+        out are worth nothing from now on; history stays. Raises ConsentError, AlreadyExistsError, TokenError."""
+        state, old = consent.apply(subscriber.state, EventKind.MOVED), subscriber.email or ""
+        asked = [each for each in await self.storage.deliveries_of(subscriber.id, limit=100) if each.kind is MailKind.CONFIRMATION]
+        new = next((each.recipient for each in asked if signed_links.address_number(self.keys, each.recipient) == number), None)
+        if new is None:
+            raise TokenError
+        await self.storage.move_address(subscriber.id, new, self._event(EventKind.MOVED, state, "page"))
+        await self.storage.unsuppress(signed_links.address_hash(self.keys, new))
+        lines = ["It was confirmed from there; everything else stays as it was, and nothing more comes here."]
+        lines.append("If this was not you, write to us at once.")
+        await self.answer(subscriber, {"subject": "Your paper goes to another address now", "lines": lines})
+        await self.suppress(signed_links.address_hash(self.keys, old), reason=MOVED, evidence="the reader moved to another address")
+        return await self.storage.subscriber(subscriber.id)
+
     # ------------------------------------------------------------ leaving
 
     async def unsubscribe(self, subscriber: Subscriber, *, way: str, revoke_feed: bool = False, note: str | None = None) -> None:
@@ -266,7 +330,7 @@ class SubscriberActions:
             return None
 
     def _event(self, kind: EventKind, state: ConsentState, way: str, prefix: str | None = None, note: str | None = None) -> ConsentEvent:
-        shown = kind in (EventKind.ASKED, EventKind.CONFIRMED)
+        shown = kind in (EventKind.ASKED, EventKind.CONFIRMED, EventKind.MOVED)
         return ConsentEvent(
             at=self.clock.now(),
             kind=kind,
@@ -329,7 +393,9 @@ class SubscriberActions:
 
     async def _ask_for_confirmation(self, subscriber: Subscriber, address: str) -> None:
         """Nothing that a visitor typed stands in this mail: whoever gets it may never have heard of us."""
+        look = await self._issue_of_last_week((await self.storage.subscriber(subscriber.id)).profile)
         values: dict[str, Any] = {
+            "titles": [item.work.title for item in look.chosen] if look else [],
             "language": self.rules.language,
             "consent_text": self.rules.consent_text,
             "confirm_reply": self.rules.reply_domain is not None,
@@ -346,7 +412,7 @@ class SubscriberActions:
 
     async def mail_owner_link(self, subscriber: Subscriber) -> None:
         """Mail the owner a link, good for an hour, to what a link in an issue is not worth."""
-        ends = self.clock.now() + OWNER_LINK_LASTS
+        ends = self.clock.now() + FRESH
         url = signed_links.owner_link(self.keys, self.rules.base_url, subscriber.public_id, subscriber.link_epoch, ends)
         lines = ["You asked for the page where your whole profile can be read and changed. The link works for one hour."]
         await self.answer(subscriber, {"subject": "The link to your own page", "lines": lines, "links": [("Open my page", url)]})

@@ -186,6 +186,7 @@ subscribers = Table(
     time("next_due_at", index=True),
     time("last_cutoff"),
     time("resumed_at"),
+    time("feed_read_at"),
     Column("issues", Integer, nullable=False, default=0),
 )
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, or_, select, text, update
+from sqlalchemy import Row, delete, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import AlreadyExistsError, NotFoundError
@@ -32,11 +32,13 @@ from paperround.storage.schema import (
     profile_layers,
     subscribers,
     suppressions,
+    text_vectors,
     votes,
 )
 from paperround.storage.vectors import text_hash
 
 NOT_KEPT = frozenset(("folded", "file_id"))
+NOBODYS = ~exists().where(interest_texts.c.text_hash == text_vectors.c.text_hash)  # vectors of words that no profile holds
 STILL_TO_GO = (DeliveryState.QUEUED.value, DeliveryState.DEFERRED.value)
 
 
@@ -213,6 +215,22 @@ class SubscriberRows:
         async with self.db.writing() as connection:
             await connection.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(**values))
 
+    async def move_address(self, subscriber_id: SubscriberId, email: str, event: ConsentEvent) -> None:
+        row, folded = subscribers.c, email.casefold()
+        values = {"email": email, "folded": folded, "link_epoch": row.link_epoch + 1}
+        waiting = (deliveries.c.state.in_(STILL_TO_GO), deliveries.c.kind == MailKind.ISSUE.value)
+        async with self.db.writing() as connection:
+            if (await connection.execute(select(row.id).where(row.folded == folded, row.id != subscriber_id))).first():
+                raise AlreadyExistsError("a paper comes to that address already")
+            await connection.execute(update(subscribers).where(row.id == subscriber_id).values(**values))
+            moved = update(deliveries).where(deliveries.c.subscriber_id == subscriber_id, *waiting)
+            await connection.execute(moved.values(recipient=email, folded=self.db.fold(email)))
+            await self._write_event(connection, subscriber_id, event)
+
+    async def note_feed_read(self, subscriber_id: SubscriberId, now: datetime) -> None:
+        async with self.db.writing() as connection:
+            await connection.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(feed_read_at=now))
+
     async def layers(self, subscriber_id: SubscriberId) -> list[Layer]:
         query = select(profile_layers).where(profile_layers.c.subscriber_id == subscriber_id)
         async with self.db.reading() as connection:
@@ -263,8 +281,11 @@ class SubscriberRows:
     async def forget(self, subscriber_id: SubscriberId, *, address_hash: str, event: ConsentEvent) -> None:
         own = subscribers.c.id == subscriber_id
         async with self.db.writing() as connection:
+            mine = select(interest_texts.c.text_hash).where(interest_texts.c.subscriber_id == subscriber_id)
+            hashes = list((await connection.execute(mine)).scalars())
             for table in (consent_events, profile_layers, interest_texts, votes):
                 await connection.execute(delete(table).where(table.c.subscriber_id == subscriber_id))
+            await connection.execute(delete(text_vectors).where(text_vectors.c.text_hash.in_(hashes), NOBODYS))
             await cancel(connection, event.at, deliveries.c.subscriber_id == subscriber_id)
             erased: dict[str, Any] = {"recipient": "", "folded": "", "values": {}, "reply": None}
             await connection.execute(update(deliveries).where(deliveries.c.subscriber_id == subscriber_id).values(**erased))
@@ -292,7 +313,16 @@ class SubscriberRows:
     async def remove_pending(self, before: datetime) -> int:
         async with self.db.writing() as connection:
             stale = (subscribers.c.state == ConsentState.PENDING.value, subscribers.c.created_at < before)
-            return (await connection.execute(delete(subscribers).where(*stale))).rowcount
+            removed = (await connection.execute(delete(subscribers).where(*stale))).rowcount
+            await connection.execute(delete(text_vectors).where(NOBODYS))  # words of visitors who looked and went
+            return removed
+
+    async def remove_unread(self, before: datetime) -> int:
+        row = subscribers.c
+        by_feed = (row.email.is_(None), row.file_id.is_(None), row.state != ConsentState.FORGOTTEN.value)
+        async with self.db.writing() as connection:
+            unread = delete(subscribers).where(*by_feed, func.coalesce(row.feed_read_at, row.created_at) < before)
+            return (await connection.execute(unread)).rowcount
 
     async def count_subscribers(self) -> dict[str, int]:
         async with self.db.reading() as connection:

@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     CONFIRMED = "confirmed"  # the owner of the address said yes
     PAUSED = "paused"
     RESUMED = "resumed"
+    MOVED = "moved"  # the owner's new address said yes
     UNSUBSCRIBED = "unsubscribed"
     FORGOTTEN = "forgotten"
     FILE = "file"  # a profile file was synced
@@ -41,22 +42,23 @@ TABLE: Mapping[tuple[ConsentState | None, EventKind], ConsentState | str] = Mapp
         (None, _K.FILE): _S.ACTIVE,
         (None, _K.ADMIN): _S.PENDING,
         (None, _K.IMPORTED): _S.PENDING,
-        **{(None, kind): _NOT_ASKED for kind in (_K.CONFIRMED, _K.PAUSED, _K.RESUMED, _K.UNSUBSCRIBED, _K.FORGOTTEN)},
+        **{(None, kind): _NOT_ASKED for kind in (_K.CONFIRMED, _K.PAUSED, _K.RESUMED, _K.MOVED, _K.UNSUBSCRIBED, _K.FORGOTTEN)},
         **{(_S.PENDING, kind): _S.PENDING for kind in (_K.ASKED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
         (_S.PENDING, _K.CONFIRMED): _S.ACTIVE,
         (_S.PENDING, _K.PAUSED): _NOT_CONFIRMED,
         (_S.PENDING, _K.RESUMED): _NOT_CONFIRMED,
+        (_S.PENDING, _K.MOVED): _NOT_CONFIRMED,
         (_S.PENDING, _K.UNSUBSCRIBED): _S.UNSUBSCRIBED,
-        **{(_S.ACTIVE, kind): _S.ACTIVE for kind in (_K.ASKED, _K.CONFIRMED, _K.RESUMED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
+        **{(_S.ACTIVE, kind): _S.ACTIVE for kind in (_K.ASKED, _K.CONFIRMED, _K.RESUMED, _K.MOVED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
         (_S.ACTIVE, _K.PAUSED): _S.PAUSED,
         (_S.ACTIVE, _K.UNSUBSCRIBED): _S.UNSUBSCRIBED,
-        **{(_S.PAUSED, kind): _S.PAUSED for kind in (_K.ASKED, _K.CONFIRMED, _K.PAUSED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
+        **{(_S.PAUSED, kind): _S.PAUSED for kind in (_K.ASKED, _K.CONFIRMED, _K.PAUSED, _K.MOVED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
         (_S.PAUSED, _K.RESUMED): _S.ACTIVE,
         (_S.PAUSED, _K.UNSUBSCRIBED): _S.UNSUBSCRIBED,
         (_S.UNSUBSCRIBED, _K.ASKED): _S.PENDING,
         (_S.UNSUBSCRIBED, _K.CONFIRMED): _STALE_YES,
         (_S.UNSUBSCRIBED, _K.UNSUBSCRIBED): _S.UNSUBSCRIBED,
-        **{(_S.UNSUBSCRIBED, kind): _LEFT for kind in (_K.PAUSED, _K.RESUMED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
+        **{(_S.UNSUBSCRIBED, kind): _LEFT for kind in (_K.PAUSED, _K.RESUMED, _K.MOVED, _K.FILE, _K.ADMIN, _K.IMPORTED)},
         **{(state, _K.FORGOTTEN): _S.FORGOTTEN for state in _S},
         (_S.FORGOTTEN, _K.UNSUBSCRIBED): _S.FORGOTTEN,  # the one-click of an old mail is answered as ever
         **{(_S.FORGOTTEN, kind): _ERASED for kind in _K if kind not in (_K.FORGOTTEN, _K.UNSUBSCRIBED)},

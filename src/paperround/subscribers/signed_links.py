@@ -30,10 +30,11 @@ class Purpose(StrEnum):
     ARCHIVE = "archive"  # + digest id
     VOTE = "vote"  # + digest id, item number
     OWNER = "owner"  # + when it ends, in seconds since 1970
+    MOVE = "move"  # + when it ends, and which address it was mailed to
     BOUNCE = "bounce"  # an envelope sender
 
 
-_NUMBERS: Mapping[Purpose, int] = MappingProxyType({Purpose.ARCHIVE: 1, Purpose.VOTE: 2, Purpose.OWNER: 1})
+_NUMBERS: Mapping[Purpose, int] = MappingProxyType({Purpose.ARCHIVE: 1, Purpose.VOTE: 2, Purpose.OWNER: 1, Purpose.MOVE: 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,10 @@ def _decoded(mac: str) -> bytes:
     return found if base64.urlsafe_b64encode(found).rstrip(b"=").decode() == mac else b""
 
 
-def read_owner_token(ring: KeyRing, token: str, now: datetime) -> tuple[str, int]:
-    """As `read_token`, for the fresh link an owner was mailed. Raises TokenError(gone=True) when its hour is over."""
-    public_id, epoch, (ends,) = read_numbered_token(ring, Purpose.OWNER, token)
+def check_end(ends: int, now: datetime) -> None:
+    """Raises TokenError(gone=True) when the hour of a fresh link (owner, move) is over."""
     if now.timestamp() >= ends:
         raise TokenError("this link has ended; ask for a fresh one", gone=True)
-    return public_id, epoch
 
 
 def check_epoch(token_epoch: int, current: int) -> None:
@@ -156,6 +155,12 @@ def confirm_link(ring: KeyRing, base_url: str, public_id: str, epoch: int) -> st
 def owner_link(ring: KeyRing, base_url: str, public_id: str, epoch: int, ends: datetime) -> str:
     """The fresh link for what a link in an issue is not worth: export, erase, moving the address, showing the feed's address."""
     return f"{base_url.rstrip('/')}/o/{make_token(ring, Purpose.OWNER, public_id, epoch, int(ends.timestamp()))}"
+
+
+def move_link(ring: KeyRing, base_url: str, subscriber: Subscriber, address: str, ends: datetime) -> str:
+    """What a new address is mailed, to say yes with: it is good for that address alone, and the address does not stand in it."""
+    numbers = int(ends.timestamp()), address_number(ring, address)
+    return f"{base_url.rstrip('/')}/m/{make_token(ring, Purpose.MOVE, subscriber.public_id, subscriber.link_epoch, *numbers)}"
 
 
 # ---------------------------------------------------------------- mail addresses of ours
@@ -232,3 +237,8 @@ def address_hashes(ring: KeyRing, address: str) -> list[str]:
     """The hash under each key of the ring, the signing one first: look an address up by all of them, after a rotation too."""
     folded = fold_address(address).encode()
     return [hmac.new(key, b"paperround 1 address\0" + folded, hashlib.sha256).hexdigest() for key in ring.keys]
+
+
+def address_number(ring: KeyRing, address: str) -> int:
+    """56 bits of an address's hash, as a number for a token."""
+    return int(address_hash(ring, address)[:14], 16)

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -93,8 +93,7 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address)
         stack.push_async_callback(storage.close)
-        fetcher = build_fetcher(settings)
-        stack.push_async_callback(fetcher.aclose)
+        fetcher = await stack.enter_async_context(aclosing(build_fetcher(settings)))
         embedder = build_embedder(settings, in_child=serving)
         messages = Messages(
             storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers(settings)

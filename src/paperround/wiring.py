@@ -87,9 +87,8 @@ async def open_parts(
     `now`: the clock of the steps stands there. `upgrade`: an older database is brought to this version. `keys`: instead of the key
     file. `serving`: the model is run in a child process that ends after its work. `any_age`: works count as new however long ago they
     were published. Raises ConfigError and StorageError."""
-    wall = SystemClock()
+    wall, ring = SystemClock(), KeyRing(tuple(keys) if keys is not None else read_keys(settings))
     clock: Clock = Standing(now) if now else wall
-    ring = KeyRing(tuple(keys) if keys is not None else read_keys(settings))
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address)
         stack.push_async_callback(storage.close)

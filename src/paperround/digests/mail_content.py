@@ -1,19 +1,22 @@
 """Room: mail content. A digest, or a short mail's words, as subject, preheader, HTML and text (pure)."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Protocol
 
 from paperround.digests import wording
+from paperround.digests.catalogues import speech, spoken
 from paperround.digests.wording import Because, plain, shorten
 from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind, Subscriber
 
 MOST_BYTES = 90 * 1024  # of HTML; Gmail clips at 102 KB
 LONGEST_TITLE = 300
 _SUBJECT = 90  # characters of the lead title in a subject
+_OUTSIDE = 220  # characters of what is said of the item from outside
 _PREHEADER = (40, 130)
 _TEXT_WIDTH = 72
 
@@ -54,10 +57,11 @@ class ItemView:
     strength: str  # a word of `wording.STRENGTHS`; empty where nothing was measured
     bars: int  # 0 … 4
     because: Because
-    section: str | None  # the interest whose run of items begins here; None within one, and when there is only one
+    section: str | None  # the heading of the run of items that begins here; None within one, and when there is only one
     lead: bool
     reads: tuple[tuple[str, str], ...]  # (PDF, address) …
-    votes: tuple[str, str, str] | None  # more, less, why
+    votes: tuple[str, str, str] | None  # addresses: more, less, why
+    labels: tuple[str, str, str]  # and their words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ class IssueView:
 class _Room:
     """How much of each item is shown: first sentences get shorter, then items fewer."""
 
-    characters: int  # of the sentences of an item
+    characters: int  # of the sentences of an item; the lead has half as much again
     items: int
 
 
@@ -109,15 +113,16 @@ def render_issue(
 
     The HTML has at most 90 KB: sentences are shortened first, then items left out with "n more"."""
     html, fitting = "", None
+    page, words = templates.get("email/digest.mjml.j2"), speech(subscriber.profile.language).functions
     for room in _ROOMS:
         issue = view(digest, subscriber, links, strength_word=strength_word, room=room)
         if fitting is not None and _same(issue, fitting):
             continue
-        html, fitting = templates.get("email/digest.mjml.j2").render(issue=issue, identity=identity, links=links), issue
+        html, fitting = page.render(issue=issue, identity=identity, links=links, **words), issue
         if len(html.encode()) <= MOST_BYTES:
             break
     assert fitting is not None
-    text = templates.get("email/digest.txt.j2").render(issue=fitting, identity=identity, links=links, fill=fill, textual=textual)
+    text = templates.get("email/digest.txt.j2").render(issue=fitting, identity=identity, links=links, fill=fill, textual=textual, **words)
     return MailContent(subject=fitting.subject, preheader=fitting.preheader, html=html, text=text)
 
 
@@ -134,17 +139,23 @@ def view(
     room: _Room = _ROOMS[0],
 ) -> IssueView:
     """What mail and page say of a digest. Ages are told as of the issue's cutoff, so that both say the same whenever they are made."""
-    profile = subscriber.profile
-    zone, language = profile.timezone, profile.language
-    words = {item.number: strength_word(item.strength) for item in digest.chosen} if digest.kind != "trending" else {}
-    items = tuple(_items(digest, words, links, profile.timezone, profile.language, room))
-    others = {role: [item for item in digest.items if item.role is role] for role in (ItemRole.EXPLORE, ItemRole.BELOW)}
-    extra = [_item(item, digest, "", links, zone, language, room) for role in others for item in others[role][:3]]
-    outside, below = ([each for each in extra if bool(each.number) is numbered] for numbered in (True, False))
+    profile, place = subscriber.profile, _Place(digest, links, subscriber.profile.timezone, spoken(subscriber.profile.language))
+    zone, language = place.zone, place.language
+    measured = digest.kind != "trending"
+    words = {item.number: strength_word(item.strength) for item in digest.chosen if measured}
+    headings = _headings(digest.chosen, language)
+    items = tuple(
+        _item(item, place, words.get(item.number, ""), room.characters, heading if heading != before else "")
+        for item, heading, before in zip(digest.chosen[: room.items], headings, ["", *headings], strict=False)
+    )
+    outside, below = (
+        [_item(item, place, "", _OUTSIDE if room.characters else 0) for item in digest.items if item.role is role][:3]
+        for role in (ItemRole.EXPLORE, ItemRole.BELOW)
+    )
     line = wording.line(digest, profile.schedule, tuple(words.values()), timezone=zone, language=language)
     asked = wording.local_day(subscriber.consented_at, zone) if subscriber.consented_at else None
     return IssueView(
-        subject=_subject(digest, items, line),
+        subject=_subject(digest, items, line, language),
         preheader=_preheader(digest, items, below, line, language),
         date=wording.long_date(digest.period, language),
         number=digest.number,
@@ -162,46 +173,69 @@ def view(
     )
 
 
-def _items(digest: Digest, words: Mapping[int, str], links: ReaderLinks, zone: str, language: str, room: _Room) -> Iterator[ItemView]:
-    """The chosen ones, in order, with a heading where another interest's run begins."""
-    several = len({_section(item) for item in digest.chosen}) > 1
-    for section, run in groupby(digest.chosen[: room.items], _section):
-        for place, item in enumerate(run):
-            heading = section if several and section and not place else None
-            yield _item(item, digest, words.get(item.number, ""), links, zone, language, room, heading)
+def _headings(chosen: Sequence[DigestItem], language: str) -> list[str]:
+    """What each item stands under, no heading twice; empty where the reader has one interest only.
+
+    Where the best of each interest open the issue and the rest follows by interest, the openers are its front page."""
+    names = [_section(item, language) for item in chosen]
+    if len(set(names)) < 2:
+        return [""] * len(names)
+    _ = speech(language)
+    again = next((place for place, name in enumerate(names) if name in names[:place]), len(names))
+    for arranged in (names, [_("Front page")] * again + names[again:]):
+        runs = [run[0] for run in groupby(arranged)]
+        if len(runs) == len(set(runs)):
+            return arranged
+    return [""] * len(names)
 
 
-def _section(item: DigestItem) -> str:
+def _section(item: DigestItem, language: str) -> str:
     """What an item stands under: the reader's own words."""
-    reason = item.reason
+    _, reason, words = speech(language), item.reason, shorten(plain(item.reason.text), 120)
     if reason.kind is ReasonKind.LIKED:
-        return "Close to what you liked"
+        return _("Close to what you liked")
     if reason.kind is ReasonKind.MUST:
-        return f"Always: {shorten(plain(reason.text), 120)}"
-    return shorten(plain(reason.text), 120) if reason.kind is ReasonKind.INTEREST else ""
+        return _("Always: {words}", words=words)
+    return words if reason.kind is ReasonKind.INTEREST else ""
 
 
-def _item(
-    item: DigestItem, digest: Digest, strength: str, links: ReaderLinks, zone: str, language: str, room: _Room, section: str | None = None
-) -> ItemView:
-    title, work = shorten(plain(item.work.title), LONGEST_TITLE), item.work
-    url = wording.home(work)
-    reads = [("Abstract", work.links.abstract), ("PDF", work.links.pdf), ("Code", work.links.code), ("Project", work.links.project)]
-    safe = [(label, wording.safe_url(address)) for label, address in reads]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an item stands: what its view needs besides itself."""
+
+    digest: Digest
+    links: ReaderLinks
+    zone: str
+    language: str
+
+
+def _item(item: DigestItem, place: _Place, strength: str, characters: int, section: str = "") -> ItemView:
+    title, work, language = shorten(plain(item.work.title), LONGEST_TITLE), item.work, place.language
+    _ = speech(language)
+    url, links = wording.home(work), work.links
+    lead = item.number == 1 and item.role is ItemRole.CHOSEN
+    reads = zip(_read_words(language), map(wording.safe_url, (links.abstract, links.pdf, links.code, links.project)), strict=True)
     return ItemView(
         number=item.number,
-        title=title or "(without a title)",
+        title=title or _("(without a title)"),
         url=url,
-        facts=tuple(wording.facts(item, digest, timezone=zone, language=language)),
-        sentences=_sentences(item, room.characters),
-        strength=strength,
+        facts=tuple(wording.facts(item, place.digest, timezone=place.zone, language=language)),
+        sentences=_sentences(item, characters * 3 // 2 if lead else characters),
+        strength=wording.strength(strength, language) if strength else "",
         bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
-        because=wording.because(item, timezone=zone, language=language),
-        section=section,
-        lead=item.number == 1 and item.role is ItemRole.CHOSEN,
-        reads=tuple((label, address) for label, address in safe if address and address != url),
-        votes=links.votes.get(item.number) if item.number else None,
+        because=wording.because(item, timezone=place.zone, language=language),
+        section=section or None,
+        lead=lead,
+        reads=tuple((label, address) for label, address in reads if address and address != url),
+        votes=place.links.votes.get(item.number) if item.number else None,
+        labels=wording.labels(item.number, language),
     )
+
+
+@lru_cache(maxsize=16)
+def _read_words(language: str) -> tuple[str, ...]:
+    _ = speech(language)
+    return _("Abstract"), "PDF", _("Code"), _("Project")
 
 
 def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
@@ -212,22 +246,24 @@ def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
     return tuple(Sentence(shorten(text, room), best) for text, best in several if room)
 
 
-def _subject(digest: Digest, items: Sequence[ItemView], line: str) -> str:
+def _subject(digest: Digest, items: Sequence[ItemView], line: str, language: str) -> str:
     """What is inside: the lead's title and how many more; on an empty day the honest line."""
     if not items:
         return line.rstrip(".")
-    lead, more = shorten(items[0].title, _SUBJECT), len(digest.chosen) - 1
-    return f"{lead} and {more} more" if more else lead
+    _, lead, more = speech(language), shorten(items[0].title, _SUBJECT), len(digest.chosen) - 1
+    return _.ngettext("{lead} and {count} more", "{lead} and {count} more", more, lead=lead) if more else lead
 
 
 def _preheader(digest: Digest, items: Sequence[ItemView], below: Sequence[ItemView], line: str, language: str) -> str:
     """What follows the subject in a list of mails, 40 to 130 characters: the other titles, else the sentence that fits best."""
+    _ = speech(language)
     lead = [sentence.text for item in items[:1] for sentence in item.sentences if sentence.best]
-    parts = [item.title for item in items[1:4]] or lead or [f"Nearest: {item.title}" for item in below[:1]]
+    parts = [item.title for item in items[1:4]] or lead or [_("Nearest: {title}", title=item.title) for item in below[:1]]
     found = " · ".join([*(shorten(part, 60 if len(parts) > 1 else 110) for part in parts), line] if items else [*parts])
     least, most = _PREHEADER
     if len(found) < least:
-        found = " · ".join([*filter(None, [found]), f"Your paper of {wording.long_date(digest.period, language)}, number {digest.number}"])
+        own = _("Your paper of {date}, number {number}", date=wording.long_date(digest.period, language), number=digest.number)
+        found = " · ".join([*filter(None, [found]), own])
     return shorten(found, most)
 
 
@@ -239,7 +275,7 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
 
     `values`, all optional: subject, heading, lines (paragraphs), confirm_url, confirm_reply (True: answering also confirms), consent_text,
     titles (examples of what would come), links ((words, address) …), quoted (lines set apart)."""
-    subject = plain(str(values.get("subject") or _SHORT_SUBJECTS.get(name, identity.name).format(name=plain(identity.name))))
+    subject = plain(str(values.get("subject") or _short_subject(name, plain(identity.name), language)))
     lines = [plain(str(line)) for line in values.get("lines", ())]
     fields = {
         "subject": subject,
@@ -253,7 +289,8 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
         "quoted": [plain(str(line)) for line in values.get("quoted", ())],
     }
     preheader = shorten(" ".join([*lines, str(fields["consent_text"]), subject]).strip(), _PREHEADER[1])
-    common = {"identity": identity, "language": language, "direction": wording.text_direction(language), "preheader": preheader}
+    common = {"identity": identity, "language": spoken(language), "direction": wording.text_direction(language), "preheader": preheader}
+    common |= speech(language).functions
     return MailContent(
         subject=subject,
         preheader=preheader,
@@ -262,11 +299,11 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
     )
 
 
-_SHORT_SUBJECTS = {
-    "confirmation": "Please confirm: {name}",
-    "answer": "Your answer from {name}",
-    "notice": "A notice from {name}",
-}
+def _short_subject(kind: str, name: str, language: str) -> str:
+    _ = speech(language)
+    if kind == "confirmation":
+        return _("Please confirm: {name}", name=name)
+    return _("Your answer from {name}", name=name) if kind == "answer" else _("A notice from {name}", name=name)
 
 
 # ---------------------------------------------------------------- the text part

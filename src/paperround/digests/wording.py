@@ -11,11 +11,11 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton
 from babel.numbers import format_decimal
 
+from paperround.digests.catalogues import speech, spoken
 from paperround.digests.due_dates import zone
 from paperround.models import Digest, DigestItem, Reason, ReasonKind, Work
 
 STRENGTHS = ("weak", "fair", "strong", "very strong")  # one to four bars
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _LOCALES = {"en": "en_GB"}  # where a language alone would bring one country's order of day and month
 # Control characters end a header or make XML ill-formed; embeddings and overrides turn the words around them; the rest is invisible.
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+|[\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff\ufeff]")
@@ -30,9 +30,10 @@ class Because:
     before: str
     quoted: str = ""
     after: str = ""
+    marks: str = "“{}”"  # how the language quotes
 
     def __str__(self) -> str:
-        return f"{self.before} “{self.quoted}”{self.after}" if self.quoted else f"{self.before}{self.after}"
+        return f"{self.before} {self.marks.format(self.quoted)}{self.after}" if self.quoted else f"{self.before}{self.after}"
 
 
 # ---------------------------------------------------------------- text
@@ -80,9 +81,10 @@ def home(work: Work) -> str | None:
 
 @lru_cache(maxsize=64)
 def locale(language: str) -> Locale:
-    """The locale of a language tag; British English for one that nobody knows."""
+    """The locale of a language tag; British English for one that is not spoken here."""
+    tag = spoken(language)
     try:
-        return Locale.parse(_LOCALES.get(language, language.replace("-", "_")))
+        return Locale.parse(_LOCALES.get(tag, tag.replace("-", "_")))
     except (UnknownLocaleError, ValueError):
         return Locale.parse("en_GB")
 
@@ -113,53 +115,102 @@ def local_day(moment: datetime, timezone: str) -> date:
     return moment.astimezone(zone(timezone)).date()
 
 
+@lru_cache(maxsize=4096)
 def ago(day: date, today: date, language: str) -> str:
     """today, yesterday, 5 days ago, 3 November, 3 November 2025; a day to come is called by its date."""
-    days = (today - day).days
+    _, days = speech(language), (today - day).days
     if 0 <= days < 2:
-        return ("today", "yesterday")[days]
-    return f"{days} days ago" if 0 < days < 14 else short_date(day, language, year=day.year != today.year)
+        return _("yesterday") if days else _("today")
+    if 0 < days < 14:
+        return _.ngettext("{count} day ago", "{count} days ago", days)
+    return short_date(day, language, year=day.year != today.year)
+
+
+@lru_cache(maxsize=4096)
+def named_day(day: date, today: date, language: str) -> str:
+    """Tuesday 17 November, within the last fortnight; else the date alone."""
+    _, date_alone = speech(language), short_date(day, language, year=day.year != today.year)
+    if not 0 <= (today - day).days < 14:
+        return date_alone
+    return _("{weekday} {day}", weekday=weekday(day, language), day=date_alone)
+
+
+@lru_cache(maxsize=4096)
+def decimal(count: int, language: str) -> str:
+    """1,234 or 1.234: Babel takes 50 µs for it."""
+    return str(format_decimal(count, locale=locale(language)))
 
 
 def number(count: int, language: str) -> str:
-    """In words up to twelve."""
-    return _NUMBERS[count] if count < len(_NUMBERS) else str(format_decimal(count, locale=locale(language)))
+    """In words from one to twelve."""
+    _ = speech(language)
+    words = _("one two three four five six seven eight nine ten eleven twelve").split()
+    return words[count - 1] if 0 < count <= len(words) else decimal(count, language)
 
 
-def listed(things: Sequence[str]) -> str:
+def listed(things: Sequence[str], language: str = "en") -> str:
     """a, b and c."""
-    return " and ".join(filter(None, [", ".join(things[:-1]), *things[-1:]]))
+    _ = speech(language)
+    if len(things) < 2:
+        return "".join(things)
+    return _("{several} and {last}", several=", ".join(things[:-1]), last=things[-1])
 
 
 # ---------------------------------------------------------------- what is said of an item
 
 
+@lru_cache(maxsize=64)
+def strength(word: str, language: str) -> str:
+    """One of STRENGTHS in the reader's language."""
+    _ = speech(language)
+    return dict(zip(STRENGTHS, (_("weak"), _("fair"), _("strong"), _("very strong")), strict=True)).get(word, word)
+
+
+@lru_cache(maxsize=256)
+def labels(item: int, language: str) -> tuple[str, str, str]:
+    """The words of an item's votes; its number tells them apart, and teaches the words of a reply."""
+    _ = speech(language)
+    return _("More like {item}", item=item), _("Less like {item}", item=item), _("Why {item}?", item=item)
+
+
 def because(item: DigestItem, *, timezone: str = "UTC", language: str = "en") -> Because:
     """Why this item, in the reader's terms; true and short."""
-    reason, quoted = item.reason, shorten(plain(item.reason.text), 120)
-    if reason.kind is ReasonKind.LIKED:
-        return Because("because it is close to", quoted, _liked(reason, timezone, language))
-    if reason.kind is ReasonKind.MUST:
-        return Because("because you always want", quoted)
+    _, reason = speech(language), item.reason
     if reason.kind is ReasonKind.TRENDING:
         return Because(trend(item.work, language))
     if reason.kind is ReasonKind.EXPLORE:
-        return Because("far from what you follow")
-    return Because("because you follow", quoted) if quoted else Because("because of what you follow")
+        return Because(_("far from what you follow"))
+    if reason.kind is ReasonKind.LIKED:
+        said = _liked(reason, timezone, language)
+    elif reason.kind is ReasonKind.MUST:
+        said = _("because you always want {quoted}")
+    else:
+        said = _("because you follow {quoted}") if reason.text else _("because of what you follow")
+    before, there, after = said.partition("{quoted}")
+    return Because(before.strip(), shorten(plain(reason.text), 120) if there else "", after, _("“{}”"))
 
 
 def _liked(reason: Reason, timezone: str, language: str) -> str:
+    _ = speech(language)
     if reason.liked_at is None:
-        return ", which you liked"
-    return f", which you liked on {short_date(local_day(reason.liked_at, timezone), language)}"
+        return _("because it is close to {quoted}, which you liked")
+    day = short_date(local_day(reason.liked_at, timezone), language)
+    return _("because it is close to {quoted}, which you liked on {day}").replace("{day}", day)
+
+
+def votes(work: Work, language: str) -> str:
+    """86 votes; nothing for one or none."""
+    count = work.upvotes or 0
+    return speech(language).ngettext("{count} vote", "{count} votes", count, count=decimal(count, language)) if count > 1 else ""
 
 
 def trend(work: Work, language: str = "en") -> str:
     """How a work trends, from what its mentions say."""
-    names = sources(work)
-    facts = [f"{format_decimal(work.upvotes, locale=locale(language))} votes"] if work.upvotes and work.upvotes > 1 else []
-    facts += [f"in {number(len(names), language)} sources"] if len(names) > 1 else []
-    return f"Trending: {listed(facts)}" if facts else f"New in {listed(names[:1]) or 'your sources'}"
+    _, names = speech(language), sources(work)
+    several = _("in {count} sources", count=number(len(names), language)) if len(names) > 1 else ""
+    if facts := [fact for fact in (votes(work, language), several) if fact]:
+        return _("Trending: {facts}", facts=listed(facts, language))
+    return _("New in {source}", source=names[0]) if names else _("New in your sources")
 
 
 def sources(work: Work) -> list[str]:
@@ -173,17 +224,40 @@ def authors(work: Work) -> str:
 
 
 def facts(item: DigestItem, digest: Digest, *, timezone: str, language: str) -> list[str]:
-    """Authors; place and age; where else it stands; votes; what changed."""
-    work, today = item.work, local_day(digest.cutoff, timezone)
-    when = ago(local_day(work.published or work.first_seen_at, timezone), today, language)
-    also = [shorten(plain(name), 90) for name in item.also]
+    """Authors; place and age; where else it stands; votes; what changed. An issue over a week or more names the day instead of the age."""
+    _, work, today = speech(language), item.work, local_day(digest.cutoff, timezone)
+    long = digest.cutoff - digest.since >= timedelta(days=6)
+    when = (named_day if long else ago)(local_day(work.published or work.first_seen_at, timezone), today, language)
     found = [authors(work), ", ".join([*sources(work)[:1], when])]
-    found += [f"also in {listed(also)}"] if also else []
-    if work.upvotes and work.upvotes > 1 and item.reason.kind is not ReasonKind.TRENDING:
-        found.append(f"{format_decimal(work.upvotes, locale=locale(language))} votes")
+    if item.also:
+        found.append(_("also in {places}", places=listed([shorten(plain(name), 90) for name in item.also], language)))
+    if item.reason.kind is not ReasonKind.TRENDING:
+        found.append(votes(work, language))
     if work.change and work.changed_at and work.changed_at > digest.since:
-        found.append(shorten(plain(work.change), 160))
+        found.append(shorten(change(work, language), 160))
     return [fact for fact in found if fact]
+
+
+_CHANGES = (  # as `sources.identity` tells them
+    re.compile("the abstract now says (?P<new>.+), it said (?P<old>.+)"),
+    re.compile("the abstract now also says (?P<new>.+)"),
+    re.compile("the abstract was rewritten"),
+)
+
+
+def change(work: Work, language: str) -> str:
+    """What the latest version says otherwise: "version 2: the abstract now says 2.6 ×, it said 2.1 ×"."""
+    _, said = speech(language), plain(work.change or "")
+    messages = (
+        _("the abstract now says {new}, it said {old}"),
+        _("the abstract now also says {new}"),
+        _("the abstract was rewritten"),
+    )
+    for pattern, message in zip(_CHANGES, messages, strict=True):
+        if found := pattern.fullmatch(said):
+            said = message.format(**found.groupdict())
+    version = max((mention.version or 0 for mention in work.mentions), default=0)
+    return _("version {number}: {change}", number=version, change=said) if version > 1 else said
 
 
 # ---------------------------------------------------------------- what is said of an issue
@@ -191,27 +265,51 @@ def facts(item: DigestItem, digest: Digest, *, timezone: str, language: str) -> 
 
 def span(digest: Digest, schedule: str, *, timezone: str, language: str) -> str:
     """The time an issue is about: today, this week, this month, or since when."""
-    cadence = schedule.split()[0].casefold() if schedule.split() else ""
+    _, cadence = speech(language), (schedule.split() or [""])[0].casefold()
     if cadence in ("weekly", "monthly"):
-        return "this week" if cadence == "weekly" else "this month"
-    days = digest.cutoff - digest.since
+        return _("this week") if cadence == "weekly" else _("this month")
+    days, since = digest.cutoff - digest.since, local_day(digest.since, timezone)
     if days <= timedelta(hours=36):
-        return "today"
-    since = local_day(digest.since, timezone)
-    return f"since {weekday(since, language) if days < timedelta(days=6) else short_date(since, language)}"
+        return _("today")
+    if days < timedelta(days=6):
+        return _("since {weekday}", weekday=weekday(since, language))
+    return _("since {day}", day=short_date(since, language))
 
 
 def line(digest: Digest, schedule: str, strengths: Sequence[str], *, timezone: str, language: str) -> str:
     """One sentence on what this issue brings: "Five of 214 new papers today; two are strong." `strengths`: the words of the chosen."""
-    when = span(digest, schedule, timezone=timezone, language=language)
-    chosen, of = len(digest.chosen), max(digest.candidates, len(digest.chosen))
-    new = f"{number(of, language)} new paper{'s' if of != 1 else ''}"
-    if not chosen:
-        return f"{capital(new)} {when}, and none that fits." if of else f"No new papers {when}."
-    if digest.kind == "trending":
-        return f"The {number(chosen, language) if chosen > 1 else 'one'} most talked about of {new} {when}."
-    start = f"{capital(number(chosen, language))} of {new} {when}" if of > chosen else f"{capital(new)} {when}"
+    _, when = speech(language), span(digest, schedule, timezone=timezone, language=language)
+    count, of = len(digest.chosen), max(digest.candidates, len(digest.chosen))
+    chosen, new = number(count, language), number(of, language)
+    if not of:
+        return _("No new papers {when}.", when=when)
+    if not count:
+        return capital(
+            _.ngettext(
+                "{new} new paper {when}, and it does not fit.", "{new} new papers {when}, and none that fits.", of, new=new, when=when
+            )
+        )
+    if digest.kind == "trending" and of > count:
+        return _.ngettext(
+            "The most talked about of {new} new papers {when}.",
+            "The {chosen} most talked about of {new} new papers {when}.",
+            count,
+            chosen=chosen,
+            new=new,
+            when=when,
+        )
+    if of > count:
+        start = _.ngettext(
+            "{chosen} of {new} new papers {when}", "{chosen} of {new} new papers {when}", count, chosen=chosen, new=new, when=when
+        )
+    else:
+        start = _.ngettext("{new} new paper {when}", "{new} new papers {when}", of, new=new, when=when)
     strong = sum(word in STRENGTHS[2:] for word in strengths)
-    if not strong or strong == chosen == 1:
-        return f"{start}."
-    return f"{start}; {'all' if strong == chosen else number(strong, language)} {'is' if strong == 1 else 'are'} strong."
+    if not strong or strong == count == 1:
+        return capital(f"{start}.")
+    rest = (
+        _("all are strong")
+        if strong == count
+        else _.ngettext("{count} is strong", "{count} are strong", strong, count=number(strong, language))
+    )
+    return capital(_("{start}; {rest}.", start=start, rest=rest))

@@ -19,6 +19,13 @@ def test_the_nearest_are_those_that_sorting_everything_finds(readers: int, works
     assert np.allclose(np.take_along_axis(everything, columns, axis=1), scores, atol=1e-5)
 
 
+def test_equal_works_are_all_found() -> None:
+    one = np.ones((1, 4), np.float32)
+    columns, scores = nearest(one.repeat(3, axis=0), one.repeat(50, axis=0), 20)
+    assert all(len(set(row)) == 20 for row in columns.tolist())
+    assert (scores == 4).all()
+
+
 def test_a_background_of_any_size_reads_any_text() -> None:
     chance = np.random.default_rng(1)
     vectors = chance.standard_normal((60, 16)).astype(np.float32)

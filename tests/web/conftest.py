@@ -1,9 +1,10 @@
 """Pages over a real database: a reader with an issue, and a client that follows no redirect."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -25,13 +26,17 @@ from paperround.models import (
     ReasonKind,
     Subscriber,
 )
+from paperround.pipeline.compose import ComposeRules
+from paperround.pipeline.embed import embed
+from paperround.pipeline.explain import explain_match
+from paperround.pipeline.first_look import looker
 from paperround.pipeline.search import Hit
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
 from paperround.records import NewDelivery, NewDigest, Placement
 from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.subscribers import signed_links
 from paperround.subscribers.signed_links import KeyRing, fold_address
-from paperround.testing import FixedClock
+from paperround.testing import FixedClock, HashingEmbedder
 from paperround.web.app import create_app
 from paperround.web.services import WebServices
 
@@ -89,7 +94,12 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
     storage = await open_storage(f"sqlite:///{tmp_path / 'p.db'}", upgrade=True, fold=fold_address)
     clock = FixedClock(NOW)
     rules = ActionRules(base_url=BASE, message_domain="paper.example", consent_text="Yes, send me my paper.")
-    actions = SubscriberActions(storage=storage, clock=clock, keys=KeyRing((b"k" * 32,)), rules=rules)
+    embedder = HashingEmbedder()
+    look = looker(storage, embedder, ComposeRules(model=embedder.model, message_domain="paper.example", automatic_threshold=0.3), clock)
+    actions = SubscriberActions(storage=storage, clock=clock, keys=KeyRing((b"k" * 32,)), rules=rules, last_week=look)
+
+    async def explain(subscriber: Subscriber, reference: str) -> Mapping[str, Any]:
+        return await explain_match(storage, embedder.model, subscriber, reference, now=clock.now())
 
     async def found(words: str, since: datetime) -> list[Hit]:
         works = await storage.works_seen(since, clock.now())
@@ -108,6 +118,7 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
         consent_text=rules.consent_text,
         retention={"Sign-ups that nobody confirmed": "7 days"},
         search=found,
+        explain=explain,
     )
     ada = await actions.add(
         "ada@example.org",
@@ -115,6 +126,7 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
         active=True,
     )
     digest = await issue(storage, ada)
+    await embed(storage, embedder, now=NOW)
     links = signed_links.reader_links(actions.keys, BASE, ada, digest)
     transport = httpx2.ASGITransport(app=create_app(services), client=("192.0.2.7", 5000))
     async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:

@@ -240,7 +240,7 @@ async def test_one_network_may_sign_up_so_often_an_hour(site: Site) -> None:
 
 
 async def test_only_a_feed_needs_no_address_and_works_at_once(site: Site) -> None:
-    answer = await site.client.post("/subscribe", data={"only_feed": "on", "interests": "graphs"})
+    answer = await site.client.post("/subscribe", data={"channels": "feed", "interests": "graphs"})
     feeds = sorted(set(re.findall(r"http://paper\.example(/f/[^\"<]+)", answer.text)))
     assert [path.rpartition(".")[2] for path in feeds] == ["atom", "json", "rss"]
     assert [(await site.client.get(path)).status_code for path in feeds] == [200, 200, 200]
@@ -257,7 +257,79 @@ async def test_the_front_page_shows_what_is_talked_about_and_finds_by_words(site
     assert "7 days" in (await site.client.get("/privacy")).text
 
 
+async def test_a_sign_up_shows_at_once_what_last_week_would_have_brought(site: Site) -> None:
+    near = await site.client.post("/subscribe", data={"email": "a@example.org", "interests": "drafts on the cheap"})
+    assert "What last week would have brought you" in near.text
+    assert "Drafts on the Cheap" in near.text
+    (mail,) = await site.outbox(MailKind.CONFIRMATION)
+    assert "Drafts on the Cheap" in mail.values["titles"]
+    far = await site.client.post("/subscribe", data={"email": "b@example.org", "interests": "medieval ploughs"})
+    assert "close enough" in far.text
+    assert "would have brought" not in (await site.client.post("/subscribe", data={"email": "c@example.org"})).text
+
+
+async def test_examples_come_as_links_titles_or_bibtex(site: Site) -> None:
+    liked = "https://arxiv.org/abs/2410.01234v2\n@article{x, title={A {Survey} of Caches}}"
+    await site.client.post("/subscribe", data={"email": "a@example.org", "liked": liked, "channels": "email"})
+    profile = (await site.storage.find_subscriber("a@example.org")).profile
+    assert (profile.liked, profile.channels) == (("arxiv:2410.01234", "A Survey of Caches"), ("email",))
+
+
+async def test_what_is_talked_about_is_a_public_feed(site: Site) -> None:
+    front = (await site.client.get("/")).text
+    for form in ("rss", "atom", "json"):
+        answer = await site.client.get(f"/trending.{form}")
+        assert f"/trending.{form}" in front
+        assert (answer.status_code, "Drafts on the Cheap" in answer.text) == (200, True)
+        assert "/v/" not in answer.text
+        again = {"If-None-Match": answer.headers["ETag"]}
+        assert (await site.client.get(f"/trending.{form}", headers=again)).status_code == 304
+        site.clock.advance(minutes=10)
+        assert (await site.client.get(f"/trending.{form}", headers=again)).status_code == 304
+    assert (await site.client.get("/trending.xml")).status_code == 404
+
+
+async def test_on_a_day_without_news_the_week_is_shown(site: Site) -> None:
+    site.clock.advance(days=2)
+    page = (await site.client.get("/")).text
+    assert 'view=week" aria-current="true"' in page
+    assert "Drafts on the Cheap" in page
+    assert "Nothing new yet" in (await site.client.get("/?view=day")).text
+
+
 # ---------------------------------------------------------------- steering
+
+
+async def test_the_owner_has_any_paper_explained(site: Site) -> None:
+    page = (await site.client.get(site.owner(), params={"why": "Drafts on the Cheap"})).text
+    for words in ("Strength", "Because", "token pruning", "Score", "never sent twice"):
+        assert words in page
+    assert "No paper of that name" in (await site.client.get(site.owner(), params={"why": "<b>"})).text
+    assert "Why, or why not" not in (await site.client.get(site.path(site.links.preferences))).text
+
+
+async def test_the_owner_moves_the_paper_to_another_address_which_says_yes(site: Site) -> None:
+    owner = site.owner()
+    answers = [await site.client.post(f"{owner}/move", data={"email": email}) for email in ("new@example.org", "ada@example.org")]
+    assert [(each.status_code, each.headers["location"]) for each in answers] == [(303, f"{owner}?done=move")] * 2
+    assert (await site.client.post(f"{owner}/move", data={"email": "new@"})).status_code == 400
+    (mail,) = await site.outbox(MailKind.CONFIRMATION)
+    link = site.path(mail.values["confirm_url"])
+    assert Forms((await site.client.get(link)).text).posts == [link]
+    assert (await site.now()).email == "ada@example.org"
+    assert "comes here now" in (await site.client.post(link)).text
+    assert (await site.now()).email == "new@example.org"
+    assert (await site.client.post(link)).status_code == 410
+    assert [each.recipient for each in await site.outbox(MailKind.ANSWER)] == ["ada@example.org"]
+    assert [each.recipient for each in await site.outbox(MailKind.ISSUE)] == ["new@example.org"]
+
+
+async def test_an_address_that_was_taken_meanwhile_is_not_moved_to(site: Site) -> None:
+    await site.client.post(f"{site.owner()}/move", data={"email": "new@example.org"})
+    (mail,) = await site.outbox(MailKind.CONFIRMATION)
+    await site.actions.add("new@example.org", {}, active=True)
+    assert (await site.client.post(site.path(mail.values["confirm_url"]))).status_code == 409
+    assert (await site.now()).email == "ada@example.org"
 
 
 async def test_a_vote_counts_when_its_button_is_pressed_and_can_be_taken_back(site: Site) -> None:
@@ -312,8 +384,8 @@ async def test_with_all_that_stands_in_a_forwarded_mail_a_stranger_can_neither_r
     for secret in ("token pruning", "ada@example.org", site.path(site.links.feed_rss)):
         assert secret not in page
     before = await everything(site)
-    for what in ("profile", "vote", "feed", "export", "erase"):
-        assert (await site.client.post(f"{base}/{what}", data={**PROFILE, "sure": "on"})).status_code == 404
+    for what in ("profile", "vote", "feed", "move", "export", "erase"):
+        assert (await site.client.post(f"{base}/{what}", data={**PROFILE, "sure": "on", "email": "me@example.org"})).status_code == 404
     token = base.rpartition("/")[2]
     assert (await site.client.get(f"/o/{token}")).status_code == 404
     assert await everything(site) == before

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from paperround.errors import NotFoundError, StorageError, TokenError
-from paperround.web import archive, confirm, front_page, health, one_click, personal_feeds, preferences, votes
+from paperround.web import archive, confirm, front_page, health, one_click, personal_feeds, preferences, trending, votes
 from paperround.web.headers import DEFAULTS, SecurityHeaders
 from paperround.web.services import WebServices, message, services_of
 
@@ -23,6 +23,7 @@ def create_app(services: WebServices) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/", front_page.show),
         Route("/subscribe", front_page.subscribe, methods=["POST"]),
+        Route("/trending.{form}", trending.feed),
         Route("/privacy", front_page.privacy),
         Route("/paper-{version}.css", stylesheet),
         Route("/health", health.health),
@@ -31,10 +32,13 @@ def create_app(services: WebServices) -> Starlette:
         Route("/u/{token}", one_click.unsubscribe, methods=["POST"]),
         Route("/c/{token}", confirm.show),
         Route("/c/{token}", confirm.confirm, methods=["POST"]),
+        Route("/m/{token}", confirm.show_move),
+        Route("/m/{token}", confirm.move, methods=["POST"]),
         Route("/v/{token}/{wish}", votes.show),
         Route("/v/{token}/{wish}", votes.vote, methods=["POST"]),
         Route("/a/{token}", archive.show),
         Route("/f/{token}.{ending}", personal_feeds.show),
+        Route("/f/{token}/liked.{ending}", personal_feeds.liked),
         Route("/{room}/{token}", preferences.show),
         Route("/{room}/{token}/{what}", preferences.act, methods=["POST"]),
     ]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paperround.errors import ConsentError
+from paperround.errors import AlreadyExistsError, ConsentError
 from paperround.models import ConsentState, Subscriber
 from paperround.subscribers.signed_links import Purpose
 from paperround.web.guards import network_of
@@ -34,6 +34,26 @@ async def confirm(request: Request) -> Response:
     with suppress(ConsentError):  # said by `settled`
         subscriber = await services.actions.confirm(subscriber, way="page", address_prefix=network_of(request))
     return settled(request, subscriber)
+
+
+async def show_move(request: Request) -> Response:
+    """/m/TOKEN: where the button leads that a new address is mailed."""
+    services = services_of(request)
+    await services.actions.holder(Purpose.MOVE, request.path_params["token"])
+    question = "Send the paper to this address?"
+    return message(request, question, services.consent_text, action=request.url.path, button="Send it here")
+
+
+async def move(request: Request) -> Response:
+    services = services_of(request)
+    subscriber, (_, number) = await services.actions.holder(Purpose.MOVE, request.path_params["token"])
+    try:
+        await services.actions.move(subscriber, number)
+    except (ConsentError, AlreadyExistsError) as error:
+        return message(request, "That is not possible now", f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
+    return message(
+        request, "Your paper comes here now", "The old address was told. Your interests, votes and past issues stay as they were."
+    )
 
 
 def settled(request: Request, subscriber: Subscriber) -> Response:

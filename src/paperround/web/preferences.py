@@ -1,19 +1,23 @@
 """Preferences: /p/TOKEN, what a link in a mail is worth (schedule, pause, leaving), and /o/TOKEN, the owner's whole page for an hour."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from paperround.errors import ConsentError, ProfileError
+from paperround.errors import AddressError, ConsentError, NotFoundError, ProfileError
 from paperround.models import Subscriber, WorkId
+from paperround.sources.references import reference
 from paperround.subscribers import signed_links
 from paperround.subscribers.profile_layers import profile_to_values
-from paperround.subscribers.signed_links import Purpose
+from paperround.subscribers.signed_links import Purpose, normalise_email
 from paperround.web import profile_form
 from paperround.web.one_click import read_form
 from paperround.web.services import message, page, services_of
@@ -25,6 +29,7 @@ SAID = {
     "resumed": "Your paper comes again.",
     "vote": "The vote is taken back.",
     "link": "A mail with a link to your whole page is on its way to you. The link works for an hour.",
+    "move": "A mail with one button is on its way there, unless a paper comes there already. Until it is pressed, nothing changes.",
     "feed": "Your feed has a new address; the old one is closed.",
 }
 
@@ -74,9 +79,20 @@ async def shown(request: Request, subscriber: Subscriber, owner: bool, error: Pr
         profile=profile,
         votes=[vote for vote in sorted(votes, key=lambda vote: vote.at, reverse=True) if vote.value],
         feeds=services.actions.feed_addresses(subscriber),
+        **await explained(request, subscriber),
         **common,
         **profile_form.choices(profile, names),
     )
+
+
+async def explained(request: Request, subscriber: Subscriber) -> dict[str, Any]:
+    """What the reader asked to have explained, `?why=` a paper; nothing is written down."""
+    explain, wanted = services_of(request).explain, request.query_params.get("why", "")[:500]
+    told: Mapping[str, Any] = {}
+    if explain and wanted.strip():
+        with suppress(NotFoundError):
+            told = await explain(subscriber, reference(wanted))
+    return {"can_explain": explain is not None, "why": wanted, "told": told}
 
 
 async def act(request: Request) -> Response:
@@ -135,6 +151,17 @@ async def save_profile(request: Request, subscriber: Subscriber, form: FormData)
     return "saved"
 
 
+async def move(request: Request, subscriber: Subscriber, form: FormData) -> Response:
+    """The work comes after the answer, which is the same whatever is known of the new address."""
+    services = services_of(request)
+    try:
+        email = normalise_email(str(form.get("email", "")))
+    except AddressError:
+        raise ProfileError("page", "mail address", "cannot be right; please look at it again") from None
+    task = BackgroundTask(services.actions.ask_to_move, subscriber, email) if services.guards.owner_link(subscriber.public_id) else None
+    return RedirectResponse(f"{request.url.path.rpartition('/')[0]}?done=move", 303, background=task)
+
+
 async def take_vote_back(request: Request, subscriber: Subscriber, form: FormData) -> str:
     work = str(form.get("work", ""))
     if not work.isdecimal():
@@ -181,4 +208,4 @@ async def erase(request: Request, subscriber: Subscriber, form: FormData) -> Res
 
 
 ANYONE = {"schedule": save_timing, "pause": pause, "resume": resume, "link": mail_link}
-OWNERS = {"profile": save_profile, "vote": take_vote_back, "feed": new_feed, "export": export, "erase": erase}
+OWNERS = {"profile": save_profile, "vote": take_vote_back, "feed": new_feed, "move": move, "export": export, "erase": erase}

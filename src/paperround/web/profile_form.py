@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 
 from paperround.digests.due_dates import DAYS, parse_schedule
 from paperround.models import Profile
+from paperround.sources.references import references
 
 RHYTHMS = (
     ("weekdays", "Monday to Friday"),
@@ -21,6 +22,7 @@ RHYTHMS = (
     ("off", "Never"),
 )
 WEIGHTS = ((0.5, "a little"), (1.0, "normally"), (2.0, "much"), (4.0, "very much"))
+CHANNELS = (("email feed", "By mail and as a feed"), ("email", "By mail"), ("feed", "As a feed only: no mail address needed"))
 STRENGTHS = (
     ("auto", "what is likely to interest me"),
     ("0.25", "also what may"),
@@ -28,7 +30,7 @@ STRENGTHS = (
     ("0", "everything, best first"),
 )
 SPARE_ROWS = 3  # empty lines for more interests
-TEXT_KEYS = ("avoid", "must", "never", "liked")
+TEXT_KEYS = ("avoid", "must", "never")
 _AREAS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 
 
@@ -66,8 +68,10 @@ def timing_values(form: FormData) -> dict[str, object]:
 def sign_up_values(form: FormData) -> dict[str, object]:
     """What a sign-up wants, as far as the form names it."""
     values: dict[str, object] = {"interests": lines(form.get("interests"))}
-    if liked := lines(form.get("liked")):
+    if liked := references(str(form.get("liked") or "")):
         values["liked"] = liked
+    if form.get("channels"):
+        values["channels"] = str(form["channels"]).split()
     if "rhythm" in form:
         values |= timing_values(form)
     if form.get("max_items"):
@@ -90,6 +94,7 @@ def profile_values(form: FormData) -> dict[str, object]:
         "sources": [str(each) for each in form.getlist("sources")],
         "interests": weighted_interests(form),
         **{key: lines(form.get(key)) for key in TEXT_KEYS},
+        "liked": references(str(form.get("liked") or "")),
     }
 
 

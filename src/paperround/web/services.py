@@ -1,7 +1,7 @@
 """Web services: what the pages need of the rest, as one value; and how a page is made of a template."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from paperround.digests.mail_content import IssueView, TemplateSource
-from paperround.models import ListIdentity
+from paperround.digests.mail_content import TemplateSource
+from paperround.models import Digest, ListIdentity, Subscriber
+from paperround.pipeline.explain import explain_match
 from paperround.pipeline.interfaces import Clock, Storage
 from paperround.pipeline.search import Hit, search
 from paperround.pipeline.subscriber_actions import SubscriberActions
@@ -22,6 +23,7 @@ from paperround.web.personal_feeds import FeedMemory
 if TYPE_CHECKING:
     from paperround.wiring import Parts
 
+Explain = Callable[[Subscriber, str], Awaitable[Mapping[str, Any]]]  # what `pipeline.explain` says of a work for a reader
 Search = Callable[[str, datetime], Awaitable[Sequence[Hit]]]  # words, first seen after → the nearest works, best first
 
 
@@ -39,9 +41,10 @@ class WebServices:
     retention: dict[str, str] = field(default_factory=dict)  # what is kept how long, in words, for the privacy page
     default_zone: str = "UTC"
     search: Search | None = None
+    explain: Explain | None = None
     guards: Guards = field(default_factory=Guards)
     feeds: FeedMemory = field(default_factory=FeedMemory)
-    kept: dict[int, tuple[datetime, IssueView]] = field(default_factory=dict)  # the public lists, by days
+    kept: dict[int, Digest] = field(default_factory=dict)  # the public lists, by days
 
     @cached_property
     def root(self) -> str:
@@ -97,6 +100,9 @@ def from_parts(parts: "Parts") -> WebServices:
     async def find(words: str, since: datetime) -> Sequence[Hit]:
         return await search(parts.storage, parts.embedder, words, since=since, now=parts.clock.now())
 
+    async def explain(subscriber: Subscriber, reference: str) -> Mapping[str, Any]:
+        return await explain_match(parts.storage, parts.embedder.model, subscriber, reference, now=parts.clock.now())
+
     return WebServices(
         storage=parts.storage,
         actions=parts.actions,
@@ -108,11 +114,13 @@ def from_parts(parts: "Parts") -> WebServices:
         retention={
             "Sign-ups that nobody confirmed": in_words(settings.retention.pending),
             "The network a consent came from (not the whole address)": in_words(settings.retention.evidence),
+            "A feed without a mail address that nobody reads": in_words(settings.retention.unread),
             "Papers that nobody liked": in_words(settings.retention.entries),
             "All else": "until you have it erased",
         },
         default_zone=settings.digest.timezone,
         search=find,
+        explain=explain,
         guards=Guards(sign_ups_per_network=settings.limits.sign_ups_per_network, sign_ups=settings.limits.sign_ups),
     )
 

@@ -11,17 +11,33 @@ from paperround.bundled_files import bundled
 from paperround.digests.template_loader import TemplateLoader, Templates
 
 
+def module(name: str) -> ModuleType:
+    known = f"paperround_tests_digests_{name}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[known] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[known])
+    return sys.modules[known]
+
+
 @pytest.fixture(scope="session")
 def samples() -> ModuleType:
     """The module tests/digests/samples.py."""
-    name = "paperround_tests_digest_samples"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("samples.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return module("samples")
+
+
+@pytest.fixture(scope="session")
+def kinds() -> ModuleType:
+    """A digest of every kind."""
+    return module("kinds")
+
+
+@pytest.fixture(scope="session")
+def renew() -> ModuleType:
+    """What makes golden files and catalogues."""
+    return module("renew")
 
 
 @pytest.fixture(scope="session")

@@ -100,9 +100,9 @@ def renew_catalogues() -> None:
 def mails(templates: Templates, language: str) -> Iterator[tuple[str, MailContent]]:
     """A mail of every kind, by name."""
     samples, kinds = module("samples"), module("kinds")
-    for name, (digest, subscriber, identity, links) in kinds.issues(language).items():
+    for name, (digest, subscriber, identity, links) in kinds.issues(samples, language).items():
         yield name, render_issue(templates, digest, subscriber, identity, links, now=samples.NOW, strength_word=samples.strength_word)
-    for name, values in kinds.SHORT.items():
+    for name, values in kinds.short(samples).items():
         yield name, render_short(templates, name, values, samples.identity(), language)
 
 

@@ -198,6 +198,19 @@ async def ready(round_: Round, *items: tuple[str, str]) -> None:
     await round_.steps.read()
 
 
+async def test_an_issue_admits_in_its_readers_language_which_of_their_sources_do_not_answer(round_: Round) -> None:
+    await round_.source("good", feed(ROBOTS, WEATHER))
+    await round_.source("down", FetchError("https://down.example.org/feed: the server answered 500", status=500), tags=("lab",))
+    await round_.steps.read()
+    round_.clock.advance(hours=20)
+    for name, sources in (("ada", ()), ("bob", ("lab",)), ("eve", ("good",))):
+        await round_.reader(name, sources=sources, language="de" if name == "bob" else "en", empty="note")
+    digests = {digest.subscriber_id: digest for digest in (await round_.steps.compose(keep=True)).recorded}
+    said = [digests[(await round_.storage.find_subscriber(f"{name}@example.org")).id].notes for name in ("ada", "bob", "eve")]
+    since = "down has not answered since Monday 2 March; what it holds comes in a later issue."
+    assert said == [(since,), ("down antwortet seit Montag, 2. März nicht; was dort steht, kommt in einer späteren Ausgabe.",), ()]
+
+
 async def test_a_work_goes_to_a_reader_once_and_an_issue_once_a_period(round_: Round) -> None:
     reader = await round_.reader()
     await ready(round_)

@@ -13,12 +13,16 @@ RHYTHMS = 5  # … and than so many of the source's own intervals
 _NAMED = 5  # sources named in one note
 
 
+def troubled(sources: Sequence[Source], now: datetime) -> tuple[Source, ...]:
+    """Those of which an issue has to admit something; the others are passed over for all readers at once."""
+    return tuple(each for each in sources if each.state is SourceState.ACTIVE and (_unanswered(each, now) or _silent(each, now)))
+
+
 def source_notes(sources: Sequence[Source], *, now: datetime, timezone: str, language: str) -> tuple[str, ...]:
     """At most two sentences in the reader's language: on the sources that did not answer, and on those that brought nothing for long."""
-    _, active = speech(language), [source for source in sources if source.state is SourceState.ACTIVE]
-    failing = [(source, source.last_success_at or source.failing_since or now) for source in active if source.failing_since]
-    unanswered = [each for each in failing if now - each[1] > UNANSWERED]
-    silent = [(source, since) for source in active if (since := source.last_new_at) and not source.failing_since and _late(source, now)]
+    _, active = speech(language), troubled(sources, now)
+    unanswered = [(source, since) for source in active if (since := _unanswered(source, now))]
+    silent = [(source, since) for source in active if (since := _silent(source, now))]
     notes = []
     if unanswered:
         names, day = _told(unanswered, now, timezone, language)
@@ -45,10 +49,18 @@ def source_notes(sources: Sequence[Source], *, now: datetime, timezone: str, lan
     return tuple(notes)
 
 
-def _late(source: Source, now: datetime) -> bool:
-    """Whether a source is silent beyond its own rhythm; one whose rhythm is not known yet is given time."""
-    quiet = now - (source.last_new_at or now)
-    return source.interval is not None and quiet > max(SILENT, timedelta(seconds=RHYTHMS * source.interval))
+def _unanswered(source: Source, now: datetime) -> datetime | None:
+    """Since when a source has not answered; None where it is not long."""
+    since = (source.last_success_at or source.failing_since) if source.failing_since else None
+    return since if since and now - since > UNANSWERED else None
+
+
+def _silent(source: Source, now: datetime) -> datetime | None:
+    """Since when a source is silent beyond its own rhythm; one whose rhythm is not known yet is given time."""
+    since = source.last_new_at
+    if source.failing_since or source.interval is None or since is None:
+        return None
+    return since if now - since > max(SILENT, timedelta(seconds=RHYTHMS * source.interval)) else None
 
 
 def _told(found: Sequence[tuple[Source, datetime]], now: datetime, timezone: str, language: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from paperround.digests import due_dates, selection
+from paperround.digests import due_dates, selection, source_notes
 from paperround.matching import profile_vectors, reasons, scoring
 from paperround.matching.background import Background
 from paperround.models import (
@@ -19,6 +19,7 @@ from paperround.models import (
     ItemRole,
     MailKind,
     Match,
+    Source,
     Subscriber,
     SubscriberId,
     Work,
@@ -62,6 +63,7 @@ class Pool:
     seen: NDArray[np.float64]  # when first seen (or last changed), as timestamps
     sources: tuple[frozenset[str], ...]  # names and tags that carried each
     background: Background
+    troubled: tuple[Source, ...] = ()  # those that an issue has to admit something of
 
     @property
     def vectors(self) -> dict[WorkId, NDArray[np.float32]]:
@@ -73,7 +75,8 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
     found = {work.id: work for work in await storage.works_seen(since, now) if rules.any_age or selection.fresh(work)}
     ids, vectors = await storage.work_vectors(rules.model, list(found))
     works = {work_id: found[work_id] for work_id in ids}
-    tags = {source.id: frozenset((source.name, *source.tags)) for source in await storage.sources()}
+    sources = await storage.sources()
+    tags = {source.id: frozenset((source.name, *source.tags)) for source in sources}
     stored = await storage.background(rules.model)
     return Pool(
         since=since,
@@ -85,6 +88,7 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
             for work in works.values()
         ),
         background=Background.from_arrays(stored[1]) if stored else Background.empty(vectors.shape[1] if len(ids) else 0),
+        troubled=source_notes.troubled(sources, now),
     )
 
 
@@ -139,6 +143,7 @@ async def decide(
         digest = issue(
             subscriber, items, since=windows[row], now=now, candidates=int(allowed[row].sum()), trending=not readers[row].has_interests
         )
+        digest = replace(digest, notes=notes(pool, subscriber, now)) if pool.troubled else digest
         decided.append(planned(rules, storage.instance_id, subscriber, digest, now=now))
     return decided
 
@@ -249,6 +254,13 @@ def issue(
         items=items,
         kind="trending" if trending else "matched",
     )
+
+
+def notes(pool: Pool, subscriber: Subscriber, now: datetime) -> tuple[str, ...]:
+    """What the issue admits of the sources that this subscriber takes."""
+    profile = subscriber.profile
+    taken = [each for each in pool.troubled if not profile.sources or not {each.name, *each.tags}.isdisjoint(profile.sources)]
+    return source_notes.source_notes(taken, now=now, timezone=profile.timezone, language=profile.language)
 
 
 def planned(rules: ComposeRules, instance_id: str, subscriber: Subscriber, digest: Digest, *, now: datetime) -> NewDigest:

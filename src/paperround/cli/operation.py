@@ -1,4 +1,4 @@
-"""`paperround init|status|db|config|templates|suppressions|bounces`: running it for years."""
+"""`paperround init|status|db|config|suppressions|bounces`: running it for years."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from paperround.wiring import Parts
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
-templates = typer.Typer(help="The templates of mails, feeds and pages.", no_args_is_help=True)
 suppressions = typer.Typer(help="Addresses that are never mailed, whatever their consent.", no_args_is_help=True)
 configuration = typer.Typer(help="The configuration.", no_args_is_help=True)
 
@@ -20,7 +19,7 @@ configuration = typer.Typer(help="The configuration.", no_args_is_help=True)
 def register(app: typer.Typer) -> None:
     for command in (init, status, bounces):
         app.command()(command)
-    for name, group in (("db", database), ("templates", templates), ("suppressions", suppressions), ("config", configuration)):
+    for name, group in (("db", database), ("suppressions", suppressions), ("config", configuration)):
         app.add_typer(group, name=name)
 
 
@@ -124,44 +123,7 @@ def check(context: typer.Context, json_: JsonFlag = False) -> None:
         raise CommandFailedError
 
 
-# ---------------------------------------------------------------- templates, suppressions, config
-
-
-@templates.command("list")
-def list_templates(context: typer.Context, json_: JsonFlag = False) -> None:
-    """List the templates and where each comes from."""
-    from paperround.wiring import template_loader
-
-    rows = template_loader(settings(context)).listing()
-    if json_:
-        print_json([{"name": name, "path": path} for name, path in rows])
-    else:
-        table(["template", "from"], rows)
-
-
-@templates.command("check")
-def check_templates(context: typer.Context) -> None:
-    """Compile every template; a broken one is named with file, line and tag."""
-    from paperround.wiring import template_loader
-
-    loader = template_loader(settings(context))
-    loader.load()
-    say(f"{len(loader.listing())} templates compile")
-
-
-@templates.command("export")
-def export_templates(context: typer.Context, name: str, folder: Annotated[Path, typer.Argument()] = Path()) -> None:
-    """Copy a template into a folder, to be changed there."""
-    from paperround.wiring import template_loader
-
-    for found, path in template_loader(settings(context)).listing():
-        if found == name:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(Path(path).read_bytes())
-            say(f'wrote {target}; set templates = "{folder}" in paperround.toml')
-            return
-    raise CommandFailedError(f"no template is called {name}; `paperround templates list` shows them")
+# ---------------------------------------------------------------- suppressions, config
 
 
 @suppressions.command("list")

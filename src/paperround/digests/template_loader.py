@@ -3,21 +3,29 @@
 import hashlib
 import re
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from html.parser import HTMLParser
 from importlib.metadata import version
+from keyword import iskeyword
 from pathlib import Path
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.bccache import Bucket
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.nodes import Call, Expr, Getattr, Template
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
-from paperround.errors import TemplateError
+from paperround.errors import ConfigError, TemplateError
 
-_FORM = "3"  # of what we make of MJML's output; raise it when `_compile` changes
+_FORM = "4"  # of what we make of MJML's output and of Jinja's code; raise it when either changes
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _TOKEN = re.compile(r"<!--(jj\d+jj)-->|(jj\d+jj)")
+_ORIGIN = re.compile(r"\{#[+-]?(\d+)#\}(\{.*?(?:[%}]\}|$))")  # each tag of compiled MJML after the line it came from
+_QUOTED, _WORD = re.compile(r"'(\w+)'"), re.compile(r"\w+")
 _BESIDE = {"mjml", "mj-all", "mj-class", "mj-selector", "mj-html-attribute"}  # elements that are no components
 _STYLE = re.compile(r"<mj-style.*?</mj-style>", re.DOTALL)
 _INLINE = re.compile(r' style="[^"]*"')
@@ -25,19 +33,50 @@ _INCLUDE = re.compile(r'<mj-include +path="([^"]*)" */>')
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A template: its name is the path within a templates folder, such as `email/digest.mjml.j2`."""
+
+    name: str
+    path: Path  # the file in force
+    ours: Path | None  # the one that comes with the program; None: nothing of ours asks for this name
+
+    @property
+    def overridden(self) -> bool:
+        return self.path != self.ours
+
+    @property
+    def part(self) -> bool:
+        """Whether it is only ever included by others."""
+        return self.path.name.startswith("_")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One compiled template."""
+
+    template: jinja2.Template
+
+    def render(self, *args: object, **kwargs: object) -> str:
+        """Raises TemplateError naming file, line and tag of what went wrong on the way, such as a misspelt name."""
+        try:
+            return self.template.render(*args, **kwargs)
+        except Exception as error:
+            raise TemplateError(_place(error, self.template)) from error
+
+
+@dataclass(frozen=True, slots=True)
 class Templates:
-    """Compiled templates by name: their path within a templates folder, such as `email/digest.mjml.j2`. Files that begin with an
-    underscore are parts of others."""
+    """Compiled templates by name. Files that begin with an underscore are parts of others."""
 
     environment: jinja2.Environment
     names: frozenset[str]
 
-    def get(self, name: str) -> jinja2.Template:
-        """Raises TemplateError when there is none of that name, or what it extends or includes is missing or broken."""
+    def get(self, name: str) -> Page:
+        """Compiled at the first call. Raises TemplateError when there is none of that name, or it or what it includes is broken."""
         try:
-            return self.environment.get_template(name)
+            return Page(self.environment.get_template(name))
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"{error.name}:{error.lineno}: {error.message}") from error
+            raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:
             raise TemplateError(f"{name}: there is no template {error.name}") from error
 
@@ -46,69 +85,85 @@ class TemplateLoader:
     """Templates from several folders, the first of which wins: operators' own before those that come with the program."""
 
     def __init__(self, folders: Sequence[Path], cache_dir: Path | None = None) -> None:
-        """`cache_dir` keeps compiled MJML from one start to the next; without it every start compiles. The last folder is our own:
+        """`cache_dir` keeps what was compiled from one start to the next; without it every start compiles. The last folder is our own:
         templates from any other run in a sandbox, and so do ours then, since they may include each other."""
         self.folders, self.cache_dir = tuple(folders), cache_dir
         self._loaded: Templates | None = None
 
-    def listing(self) -> list[tuple[str, str]]:
-        """(name, path of the file in force) of every template, by name."""
-        return sorted((name, str(path)) for name, path in self._find().items())
+    def listing(self) -> list[Found]:
+        """Every template, by name. Raises ConfigError when an operator's folder is not there."""
+        for folder in self.folders[:-1]:
+            if not folder.is_dir():
+                raise ConfigError(f"templates: {folder} is no folder")
+        found: dict[str, Found] = {}
+        for folder in reversed(self.folders):
+            for path in filter(Path.is_file, folder.rglob("*.j2")):
+                name = path.relative_to(folder).as_posix()
+                found[name] = Found(name, path, path if folder == self.folders[-1] else found[name].ours if name in found else None)
+        return [found[name] for name in sorted(found)]
 
     def load(self) -> Templates:
-        """Every template, read and checked once. Raises TemplateError naming file, line and tag."""
+        """Every template, read once; operators' own are compiled now, so that a broken one stops the start and not a mail, ours at their
+        first use. Raises TemplateError naming file, line and tag, and ConfigError."""
         if self._loaded is None:
-            found = self._find()
-            own = self.folders[-1:]
-            foreign = any(folder not in path.parents for path in found.values() for folder in own)
-            environment = _environment(sandboxed=foreign)
-            sources = {name: self._source(environment, path, found) for name, path in found.items() if not path.name.startswith("_")}
-            environment.loader = jinja2.DictLoader(sources)
-            self._loaded = Templates(environment, frozenset(sources))
+            found = self.listing()
+            self._loaded = self._open(found)
+            for each in found:
+                if each.overridden and not each.part:
+                    self._loaded.get(each.name)
         return self._loaded
 
-    def _find(self) -> dict[str, Path]:
-        return {
-            path.relative_to(folder).as_posix(): path
-            for folder in reversed(self.folders)
-            for path in sorted(folder.rglob("*.j2"))
-            if path.is_file()
-        }
+    def faults(self) -> dict[str, TemplateError]:
+        """By name the templates that cannot be compiled."""
+        found, broken = self.listing(), {}
+        templates = self._open(found)
+        for each in found:
+            try:
+                if not each.part:
+                    templates.get(each.name)
+            except TemplateError as error:
+                broken[each.name] = error
+        return broken
 
-    def _source(self, environment: jinja2.Environment, path: Path, found: Mapping[str, Path]) -> str:
-        """The text of a template, an MJML one compiled; in either case known to be good Jinja."""
-        text = _read(path)
-        if path.name.endswith(".mjml.j2"):
-            text = _INCLUDE.sub(lambda match: _included(match.group(1), path, found), text)
-        try:
-            environment.parse(text)
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"{path}:{error.lineno}: {error.message}") from error
-        return self._compiled(text, path) if path.name.endswith(".mjml.j2") else text
+    def _open(self, found: Sequence[Found]) -> Templates:
+        texts = {each.name: (_read(each.path), each.path) for each in found}
+        environment = _environment(self.cache_dir, sandboxed=any(each.overridden for each in found))
 
-    def _compiled(self, text: str, path: Path) -> str:
+        def source(name: str) -> tuple[str, str, None] | None:
+            if name not in texts:
+                return None
+            text, path = texts[name]
+            return (self._compiled(environment, name, texts) if name.endswith(".mjml.j2") else text), str(path), None
+
+        environment.loader = jinja2.FunctionLoader(source)
+        return Templates(environment, frozenset(each.name for each in found if not each.part))
+
+    def _compiled(self, environment: jinja2.Environment, name: str, texts: "Texts") -> str:
         """Compiled MJML from the disk, else compiled now and kept there. A cache that cannot be written costs time, nothing else."""
-        key = hashlib.sha256("\0".join((_FORM, version("mjml"), version("css-inline"), text)).encode()).hexdigest()
-        kept = self.cache_dir / f"mjml-{key[:40]}.html" if self.cache_dir else None
+        text, path = texts[name]
+        whole = _INCLUDE.sub(lambda match: _included(match.group(1), path, texts), text)
+        kept = self.cache_dir / f"mjml-{_fingerprint(whole)}.html" if self.cache_dir else None
         if kept:
             with suppress(OSError, UnicodeDecodeError):
                 return kept.read_text(encoding="utf-8")
-        compiled = compile_mjml(text, str(path))
+        for part, place in [texts[each] for each in _INCLUDE.findall(text)] + [texts[name]]:
+            environment.compile(part, name, str(place))  # its faults are named by its own lines, before MJML moves them
+            _check_elements(_INCLUDE.sub("", part), str(place))
+        compiled = compile_mjml(whole, str(path))
         if kept:
             with suppress(OSError):
                 _write(kept, compiled)
         return compiled
 
 
-def _environment(*, sandboxed: bool) -> jinja2.Environment:
-    kind = ImmutableSandboxedEnvironment if sandboxed else jinja2.Environment
-    return kind(
-        autoescape=lambda name: name is None or not name.endswith(".txt.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+Texts = Mapping[str, tuple[str, Path]]  # text and file by name
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(text: str) -> str:
+    """Of a text and of all that takes part in compiling it."""
+    parts = (_FORM, *map(version, ("mjml", "css-inline", "jinja2")), text)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
 
 
 def _read(path: Path) -> str:
@@ -118,11 +173,11 @@ def _read(path: Path) -> str:
         raise TemplateError(f"{path}:1: cannot be read: {error}") from error
 
 
-def _included(name: str, path: Path, found: Mapping[str, Path]) -> str:
+def _included(name: str, path: Path, texts: Texts) -> str:
     """A part shared by MJML templates, on one line, so that lines are still those of the file. MJML's own include reads any file."""
-    if name not in found:
+    if name not in texts:
         raise TemplateError(f"{path}:1: <mj-include>: there is no template {name}")
-    return " ".join(_read(found[name]).split("\n"))
+    return " ".join(texts[name][0].split("\n"))
 
 
 def _write(path: Path, text: str) -> None:
@@ -133,15 +188,102 @@ def _write(path: Path, text: str) -> None:
     Path(file.name).replace(path)
 
 
+def _place(error: Exception, template: jinja2.Template) -> str:
+    """File, line, tag and what is wrong, of an error while rendering: Jinja puts the lines of its templates into the traceback."""
+    path, line, source = str(template.filename), 1, ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if "__jinja_exception__" in frame.f_globals:
+            path, line = frame.f_code.co_filename, number
+    if path == template.filename and template.name and template.environment.loader:
+        source = template.environment.loader.get_source(template.environment, template.name)[0]
+    row = [*source.split("\n"), *[""] * line][line - 1]
+    tags = [(int(origin), tag) for origin, tag in _ORIGIN.findall(row)] or [(line, tag) for tag in _TAG.findall(row)]
+    names = set(_QUOTED.findall(str(error)))
+    line, tag = next(((origin, tag) for origin, tag in tags if names & set(_WORD.findall(tag))), (tags or [(line, "")])[0])
+    return f"{path}:{line}: {f'{tag}: ' if tag else ''}{error}"
+
+
+# ---------------------------------------------------------------- Jinja, for a thousand mails a second
+
+
+_mark = vars(jinja2.runtime)["escape"]  # markupsafe's, which marks what it returns as safe
+_escape = getattr(_mark, "__globals__", {}).get("_escape_inner", _mark)  # the function in C within it, which does not
+
+
+def escaped(value: object) -> str:
+    """What an expression prints, escaped. It is joined at once and never looked at again, so that marking it as safe is for nothing."""
+    return str(_escape(value)) if type(value) is str else str(_mark(value))
+
+
+class _Lean(CodeGenerator):
+    """Python code for templates in half of Jinja's time: values are escaped without being marked as safe, and our own mails take
+    attributes and call functions directly. In a sandbox both are looked at, and mappings have attributes as in any Jinja template."""
+
+    def visit_Template(self, node: Template, frame: Frame | None = None) -> None:  # noqa: N802 - named by Jinja, like those below
+        self.direct = str(self.name).startswith("email/") and not isinstance(self.environment, SandboxedEnvironment)
+        self.writeline("from operator import call")
+        self.writeline(f"from {__name__} import escaped")
+        super().visit_Template(node, frame)
+
+    def _output_child_pre(self, node: Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
+        if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile:
+            self.write("escaped(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+    def visit_Getattr(self, node: Getattr, frame: Frame) -> None:  # noqa: N802
+        if self.direct and not iskeyword(node.attr):
+            self.visit(node.node, frame)
+            self.write(f".{node.attr}")
+        else:
+            super().visit_Getattr(node, frame)
+
+    def visit_Call(self, node: Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
+        if self.direct:
+            self.write("call(")
+            self.visit(node.node, frame)
+            self.signature(node, frame, {"caller": "caller"} if forward_caller else None)
+            self.write(")")
+        else:
+            super().visit_Call(node, frame, forward_caller=forward_caller)
+
+
+class _KeptCode(jinja2.FileSystemBytecodeCache):
+    """Compiled Jinja on the disk. A cache that cannot be read or written costs time, nothing else."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
+def _environment(cache_dir: Path | None, *, sandboxed: bool) -> jinja2.Environment:
+    kind = ImmutableSandboxedEnvironment if sandboxed else jinja2.Environment
+    environment = kind(
+        autoescape=lambda name: name is None or not name.endswith(".txt.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        bytecode_cache=_KeptCode(str(cache_dir), f"%s-{_fingerprint(kind.__name__)}.jinja") if cache_dir else None,
+    )
+    environment.code_generator_class = _Lean
+    return environment
+
+
 # ---------------------------------------------------------------- MJML to Jinja
 
 
 def compile_mjml(text: str, place: str) -> str:
     """A Jinja template in HTML from one in MJML. Jinja's tags are shielded while MJML and css-inline work: the one escapes what stands
-    in them, the other moves them out of tables. Raises TemplateError when a tag is unknown, left open or lost on the way."""
+    in them, the other moves them out of tables. Before each tag a comment says the line it came from. Raises TemplateError when MJML
+    refuses the text or a tag was lost on the way."""
     from mjml import mjml_to_html  # here: 0.2 s that a kept template does not pay
 
-    _check_elements(text, place)
     shielded, tags = _shield(text, place)
     try:
         html = mjml_to_html(shielded).html
@@ -182,7 +324,12 @@ def _restore(html: str, tags: Mapping[str, tuple[str, int]], spare: frozenset[st
         if (times == 0 and name not in spare) or (times > 1 and not tag.startswith("{{")):
             what = "was lost" if times == 0 else "was multiplied"
             raise TemplateError(f"{place}:{line}: {tag} {what} when MJML was compiled; it cannot stand there")
-    return _TOKEN.sub(lambda match: tags[match.group(1) or match.group(2)][0], html)
+    return _TOKEN.sub(lambda match: _with_origin(*tags[match.group(1) or match.group(2)]), html)
+
+
+def _with_origin(tag: str, line: int) -> str:
+    """The comment takes over the tag's sign, which says what becomes of the space before it."""
+    return tag if tag.startswith("{#") else f"{{#{tag[2] if tag[2] in '+-' else ''}{line}#}}{tag}"
 
 
 def _check_elements(text: str, place: str) -> None:

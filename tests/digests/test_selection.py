@@ -1,6 +1,6 @@
 """Which matches make one issue."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paperround.digests import selection
+from paperround.digests.exploration import Outside, Regions
 from paperround.models import ItemRole, Match, Mention, Profile, Reason, ReasonKind, SourceId, Work, WorkId
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
@@ -219,46 +220,146 @@ def test_every_interest_with_good_matches_has_its_share(drawn: list[tuple[int, f
         assert chosen.count(interest) >= min(of_it, most // len(interests))
 
 
+# ---------------------------------------------------------------- diversity
+
+
+def test_of_two_as_strong_the_one_unlike_the_others_is_taken() -> None:
+    vectors = {WorkId(1): unit(1, 0, 0), WorkId(2): unit(1, 0.6, 0), WorkId(3): unit(0, 0, 1)}
+    chosen = pick([match(1, 0.9), match(2, 0.71), match(3, 0.7)], vectors, max_items=2)
+    assert ids(chosen) == [1, 3]
+    assert ids(chosen, ItemRole.BELOW) == [2]
+
+
+def test_what_is_far_stronger_is_taken_however_like_another() -> None:
+    vectors = {WorkId(1): unit(1, 0, 0), WorkId(2): unit(1, 0.5, 0), WorkId(3): unit(0, 0, 1)}
+    assert ids(pick([match(1, 0.9), match(2, 0.88), match(3, 0.3)], vectors, max_items=2, min_score=0.2)) == [1, 2]
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 1), *[st.floats(-1, 1)] * 3), min_size=6, max_size=25), st.integers(1, 5))
+def test_the_best_match_always_leads_and_each_item_earns_its_place(drawn: list[tuple[float, ...]], most: int) -> None:
+    matches = [match(number, strength) for number, (strength, *_) in enumerate(drawn)]
+    vectors = {WorkId(number): unit(*where, 0.1) for number, (_, *where) in enumerate(drawn)}
+    chosen = pick(matches, vectors, max_items=most)
+    shown, below = ids(chosen), ids(chosen, ItemRole.BELOW)
+    best = max(matches, key=lambda each: each.strength)
+    assert drawn[shown[0]][0] == best.strength
+    for left_out in below:  # as strong as one that is in, it would have to be more alike to another
+        weaker = [each for each in shown[1:] if drawn[each][0] <= drawn[left_out][0]]
+        nearest = max(float(vectors[WorkId(left_out)] @ vectors[WorkId(each)]) for each in shown)
+        assert not weaker or nearest > 0
+
+
+def test_an_issue_repeats_no_interest_after_its_opening() -> None:
+    loud = [match(number, 0.99 - number / 1000, "loud") for number in range(1, 20)]
+    quiet = [match(number, 0.8 - number / 1000, "quiet") for number in range(50, 60)]
+    shy = [match(number, 0.6 - number / 1000, "shy") for number in range(70, 80)]
+    by_id = {each.work_id: each.reason.text for each in (*loud, *quiet, *shy)}
+    order = [by_id[WorkId(number)] for number in ids(pick([*loud, *quiet, *shy], max_items=9))]
+    assert order == ["loud", "quiet", "shy", "shy", "shy", "loud", "loud", "quiet", "quiet"]
+
+
 # ---------------------------------------------------------------- from outside
+
+TOPICS = np.eye(8, dtype=np.float32)
+
+
+def day(*sizes: int) -> tuple[dict[WorkId, Work], dict[WorkId, np.ndarray]]:
+    """So many works of each topic, numbered from 100 for the first, from 200 for the second …"""
+    chance = np.random.default_rng(1)
+    vectors = {
+        WorkId(100 * topic + number): unit(*(TOPICS[topic] + chance.normal(0, 0.1, 8)))
+        for topic, size in enumerate(sizes, 1)
+        for number in range(size)
+    }
+    return {work_id: work(work_id) for work_id in vectors}, vectors
+
+
+def explored(
+    works: Mapping[WorkId, Work],
+    vectors: Mapping[WorkId, np.ndarray],
+    *,
+    likes: np.ndarray = TOPICS[1:2],
+    dislikes: np.ndarray = TOPICS[:0],
+    matched: Iterable[int] = range(100, 110),
+    allowed: Callable[[int], bool] = lambda _: True,
+    seed: int = 1,
+    **profile: object,
+) -> int | None:
+    """What comes from outside for a reader of the first topic."""
+    regions = Regions.of(list(vectors), np.stack(list(vectors.values())))
+    outside = Outside(regions, np.array([allowed(each) for each in vectors]), likes, dislikes)
+    chosen = selection.select(
+        [match(number, 0.9 - number / 1000) for number in matched],
+        works=works,
+        vectors=vectors,
+        profile=Profile(**profile),  # type: ignore[arg-type]
+        automatic_threshold=0.5,
+        seed=seed,
+        outside=outside,
+    )
+    found = [item for item in chosen.items if item.role is ItemRole.EXPLORE]
+    assert all((item.match.reason.kind, item.match.strength) == (ReasonKind.EXPLORE, 0.0) for item in found)
+    return found[0].match.work_id if found else None
 
 
 def test_one_item_comes_from_outside_the_profile_when_the_reader_wants_that() -> None:
-    matches = [match(1, 0.9), *(match(number, 0.4 - number / 1000) for number in range(2, 40))]
-    (explored,) = [item for item in pick(matches).items if item.role is ItemRole.EXPLORE]
-    assert explored.match.reason.kind is ReasonKind.EXPLORE
-    assert explored.match.work_id >= 20  # of the half that fits least
-    assert ids(pick(matches, explore=False), ItemRole.EXPLORE) == []
+    works, vectors = day(20, 10, 40, 15)
+    assert explored(works, vectors) in range(300, 340)  # the largest part of the day
+    assert explored(works, vectors, explore=False) is None
 
 
-def test_chance_alone_decides_what_comes_from_outside() -> None:
-    matches = [match(1, 0.9), *(match(number, 0.4 - number / 1000) for number in range(2, 40))]
-    picks = [pick(matches, seed=seed) for seed in range(20)]
-    assert len({tuple(ids(each, ItemRole.EXPLORE)) for each in picks}) > 1
-    assert len({tuple(ids(each)) for each in picks}) == 1
+def test_what_was_voted_on_is_not_asked_again() -> None:
+    works, vectors = day(20, 10, 40, 15)
+    assert explored(works, vectors, likes=TOPICS[1:4]) in range(400, 415)
+    assert explored(works, vectors, dislikes=TOPICS[3:4]) in range(400, 415)
 
 
-def test_where_only_the_best_were_matched_the_outside_is_beyond_them() -> None:
-    matches = [match(1, 0.9), *(match(number, 0.4 - number / 1000) for number in range(2, 40))]
-    works = {WorkId(number): work(number) for number in range(1, 300)}
-    works[WorkId(120)] = work(120, title="Medical scans for imaging")
+def test_nothing_near_to_what_is_avoided_comes_from_outside() -> None:
+    works, vectors = day(20, 40)
+    assert explored(works, vectors) in range(200, 240)
+    assert explored(works, vectors, matched=range(100, 120), dislikes=TOPICS[2:3]) is None
 
-    def explored(seed: int) -> int:
-        profile = Profile(avoid=("medical imaging",))
-        chosen = selection.select(
-            matches, works=works, vectors={}, profile=profile, automatic_threshold=0.5, seed=seed, candidates=list(works)
-        )
-        (found,) = ids(chosen, ItemRole.EXPLORE)
-        return found
 
-    found = {explored(seed) for seed in range(300)}
-    assert min(found) >= 40
-    assert 120 not in found
-    assert len(found) > 10
+def test_nothing_with_the_words_of_what_is_avoided_comes_from_outside() -> None:
+    works, vectors = day(20, 40)
+    scans = {work_id: replace(each, title="Medical scans for imaging") if work_id % 2 else each for work_id, each in works.items()}
+    assert {explored(scans, vectors, seed=seed, avoid=("medical imaging",)) % 2 for seed in range(9)} == {0}  # type: ignore[operator]
+
+
+def test_the_best_known_of_those_that_stand_for_the_same_comes_from_outside() -> None:
+    works, vectors = day(20, 5)
+    known = works | {WorkId(203): work(203, upvotes=50)}
+    assert explored(known, vectors, matched=range(100, 120)) == 203
+
+
+def test_only_what_may_come_to_the_reader_comes_from_outside() -> None:
+    works, vectors = day(20, 10, 40)
+    assert explored(works, vectors, allowed=lambda number: number < 300) in range(200, 210)
+    assert explored(works, vectors, allowed=lambda number: number == 337) == 337
+
+
+def test_lots_decide_between_parts_of_a_day_that_are_worth_the_same() -> None:
+    works, vectors = day(10, 20, 20, 20, 3)
+    found = {explored(works, vectors, seed=seed) // 100 for seed in range(9)}  # type: ignore[operator]
+    assert found <= {2, 3, 4}
+    assert len(found) > 1
+
+
+def test_where_everything_was_matched_what_fits_least_comes_from_outside() -> None:
+    works, vectors = day(40)
+    matches = [match(100, 0.9), *(match(number, 0.4 - number / 1000) for number in range(101, 140))]
+    chosen = selection.select(matches, works=works, vectors=vectors, profile=Profile(), automatic_threshold=0.5, seed=1)
+    (found,) = ids(chosen, ItemRole.EXPLORE)
+    assert found >= 120
 
 
 def test_what_fits_is_never_shown_as_from_outside() -> None:
-    matches = [match(number, 0.9 - number / 1000) for number in range(1, 30)]
-    assert ids(pick(matches, max_items=2), ItemRole.EXPLORE) == []
+    works, vectors = day(40)
+    matches = [match(number, 0.9 - number / 1000) for number in works]
+    chosen = selection.select(
+        matches, works=works, vectors=vectors, profile=Profile(max_items=2), automatic_threshold=0.5, seed=1, candidates=list(works)
+    )
+    assert ids(chosen, ItemRole.EXPLORE) == []
 
 
 # ---------------------------------------------------------------- trending

@@ -148,10 +148,10 @@ def view(
         _item(item, place, words.get(item.number, ""), room.characters, heading if heading != before else "")
         for item, heading, before in zip(digest.chosen[: room.items], headings, ["", *headings], strict=False)
     )
-    outside, below = (
-        [_item(item, place, "", _OUTSIDE if room.characters else 0) for item in digest.items if item.role is role][:3]
-        for role in (ItemRole.EXPLORE, ItemRole.BELOW)
-    )
+    role = {role: [each for each in digest.items if each.role is role] for role in (ItemRole.EXPLORE, ItemRole.BELOW)}
+    said = speech(language)("From outside your round")
+    outside = [_item(item, place, "", _OUTSIDE if room.characters else 0, said) for item in role[ItemRole.EXPLORE][:1]]
+    below = [_item(item, place, "", 0) for item in role[ItemRole.BELOW][:3]]
     line = wording.line(digest, profile.schedule, tuple(words.values()), timezone=zone, language=language)
     asked = wording.local_day(subscriber.consented_at, zone) if subscriber.consented_at else None
     return IssueView(

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote
 
 from paperround.digests.wording import home, plain
 from paperround.models import Work
@@ -20,6 +21,7 @@ _TEX = str.maketrans(
 _DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\%\"<>]+")
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7}")
 _ARXIV_CLASS = re.compile(r"[a-z-]+\.[A-Za-z-]{2,}")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AND = re.compile(r"(?:^|\s)(?:and|others)(?:\s|$)", re.IGNORECASE)
 
 
@@ -46,12 +48,9 @@ def _doi(work: Work) -> str | None:
 
 
 def uri(url: str) -> str:
-    """An address in printable ASCII without braces: reference managers, feed readers and validators want URIs, not IRIs."""
-    return "".join(each if "!" <= each <= "~" and each not in "{}" else _percent(each) for each in url)
-
-
-def _percent(letter: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "ignore"))
+    """An address as RFC 3986 spells it: reference managers, feed readers and validators want URIs, not IRIs."""
+    before, hash_, fragment = quote(url, safe="!#$%&'()*+,/:;=?@", errors="ignore").partition("#")
+    return _STRAY_PERCENT.sub("%25", f"{before}{hash_}{fragment.replace('#', '%23')}")
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Room: personal feed. A reader's recent matches as RSS 2.0, Atom or JSON Feed 1.1: the same items, order, ids and dates (pure)."""
+"""Room: personal feed. A reader's recent items or issues as RSS 2.0, Atom or JSON Feed 1.1: the same ones, order, ids and dates (pure)."""
 
 import json
 import re
@@ -10,9 +10,11 @@ from html import escape
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from paperround.digests import wording
-from paperround.digests.wording import plain, shorten
-from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind
+from paperround.digests.catalogues import speech, spoken
+from paperround.digests.citations import uri
+from paperround.digests.mail_content import IssueView, ItemView, textual, view
+from paperround.digests.wording import capital, plain
+from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, Subscriber
 
 MOST_ITEMS, MOST_BYTES = 100, 512 * 1024
 MEDIA_TYPES = {
@@ -52,40 +54,44 @@ def render_feed(
     format: str,  # noqa: A002 - the word of the contract
     *,
     items: Sequence[tuple[Digest, DigestItem]],
+    subscriber: Subscriber,
     identity: ListIdentity,
+    instance_id: str,
     self_url: str,
     home_url: str,
-    reader_name: str,
-    instance_id: str,
     updated: datetime,
-    reader_id: str = "",
-    links_of: Callable[[Digest], ReaderLinks] | None = None,
-    strength_word: Callable[[float], str] | None = None,
-    timezone: str = "UTC",
-    language: str = "en",
+    links_of: Callable[[Digest], ReaderLinks],
+    strength_word: Callable[[float], str],
+    by_issue: bool = False,
 ) -> bytes:
-    """The feed as UTF-8; the same values give the same bytes. `format`: rss, atom or json.
+    """The feed as UTF-8; the same values give the same bytes. `format`: rss, atom or json; `by_issue`: one entry an issue, not a work.
 
-    `items` are newest first; those below the cut are left out, a work that came twice counts once, by its latest issue. At most 100
-    items and 512 KB, the oldest left out. `links_of` gives the votes of a digest, `strength_word` the word for a strength. Ids hang on
-    `instance_id`, `reader_id` and the work alone, so they outlive hosts, tokens, titles and restarts."""
-    root = f"tag:paperround.invalid,2026:{instance_id}"
-    name = f"{identity.name} for {reader_name}" if reader_name else identity.name
+    Items below the cut are left out, a work that came twice counts once, by its latest issue. At most 100 entries and 512 KB, the oldest
+    left out. They say what mail and page say; `links_of` gives a digest's addresses, `strength_word` the word for a strength. Ids hang on
+    `instance_id`, the reader, and the work or issue alone, so they outlive hosts, tokens, titles and restarts."""
+    root, language, name = f"tag:paperround.invalid,2026:{instance_id}", subscriber.profile.language, _words(subscriber.profile.name)
+    publisher = _words(identity.name)
     channel = _Channel(
-        id=f"{root}/reader/{reader_id or next((digest.subscriber_id for digest, _ in items), 0)}",
-        title=_legal(plain(name)),
-        description=_legal(plain(f"What {identity.name} found for {reader_name or 'you'}, and why.")),
+        id=f"{root}/reader/{subscriber.public_id[:8]}",  # enough to tell readers apart, too little to make a token of
+        title=" · ".join(filter(None, (publisher, name))),
+        description=speech(language)("What {list} found for you, and why.", list=publisher),
         self_url=self_url,
         home_url=home_url,
-        language=language,
-        publisher=_legal(plain(identity.name)),
+        language=spoken(language),
+        publisher=publisher,
         updated=updated.astimezone(UTC).replace(microsecond=0),
     )
-    entries = []
-    for digest, item in _newest(items):
-        votes = links_of(digest).votes.get(item.number) if links_of else None
-        entries.append(_entry(digest, item, root, votes, strength_word, timezone, language))
-    write = {"rss": _rss, "atom": _atom, "json": _json}[format]
+    ordered = sorted(items, key=lambda pair: (-pair[0].created_at.timestamp(), pair[1].number))
+    issues = {digest.id: (view(digest, subscriber, links_of(digest), strength_word=strength_word), digest) for digest, _ in ordered}
+    if by_issue:
+        entries = [_issue(digest, issue, links_of(digest).archive, root) for issue, digest in issues.values()]
+    else:
+        shown = [(digest, item, _shown(issues[digest.id][0], item.number)) for digest, item in _latest(ordered)]
+        entries = [_work(digest, item, in_issue, root, language) for digest, item, in_issue in shown if in_issue]
+    return _fitting({"rss": _rss, "atom": _atom, "json": _json}[format], channel, entries[:MOST_ITEMS])
+
+
+def _fitting(write: Callable[[_Channel, Sequence[_Entry]], bytes], channel: _Channel, entries: Sequence[_Entry]) -> bytes:
     body = write(channel, entries)
     while len(body) > MOST_BYTES and entries:
         entries = entries[: len(entries) * MOST_BYTES // len(body)]
@@ -93,49 +99,51 @@ def render_feed(
     return body
 
 
-def _newest(items: Sequence[tuple[Digest, DigestItem]]) -> list[tuple[Digest, DigestItem]]:
-    """At most 100, each work once, newest issue first and in the issue's own order."""
-    ordered = sorted(items, key=lambda pair: (-pair[0].created_at.timestamp(), pair[1].number))
-    latest = {item.work.id: (digest, item) for digest, item in reversed(ordered) if item.role is not ItemRole.BELOW}
-    return [pair for pair in ordered if latest.get(pair[1].work.id) == pair][:MOST_ITEMS]
+def _latest(ordered: Sequence[tuple[Digest, DigestItem]]) -> list[tuple[Digest, DigestItem]]:
+    """Each work once."""
+    latest = {item.work.id: (digest.id, item.number) for digest, item in reversed(ordered) if item.role is not ItemRole.BELOW}
+    return [(digest, item) for digest, item in ordered if latest.get(item.work.id) == (digest.id, item.number)]
 
 
-def _entry(
-    digest: Digest,
-    item: DigestItem,
-    root: str,
-    votes: tuple[str, str, str] | None,
-    strength_word: Callable[[float], str] | None,
-    timezone: str,
-    language: str,
-) -> _Entry:
-    strength = strength_word(item.strength) if strength_word and item.reason.kind not in (ReasonKind.TRENDING, ReasonKind.EXPLORE) else ""
-    facts = wording.facts(item, digest, timezone=timezone, language=language)
-    html = "".join(_content(item, facts, strength, str(wording.because(item, timezone=timezone, language=language)), votes))
+def _shown(issue: IssueView, number: int) -> ItemView | None:
+    return next((item for item in (*issue.items, issue.outside) if item and item.number == number), None)
+
+
+def _work(digest: Digest, item: DigestItem, shown: ItemView, root: str, language: str) -> _Entry:
+    _ = speech(language)
     return _Entry(
         id=f"{root}/work/{item.work.id}",
-        title=_legal(shorten(plain(item.work.title), 500)) or "(without a title)",
-        url=_encoded(wording.home(item.work)),
+        title=_words(shown.title) or _("(without a title)"),
+        url=shown.url and uri(shown.url),
         # A second apart, so that every reader keeps the order, and no two entries have the same time of change.
-        moment=digest.created_at.astimezone(UTC).replace(microsecond=0) - timedelta(seconds=item.number),
-        authors=tuple(_legal(plain(name)) for name in item.work.authors if plain(name)),
-        tags=tuple(_legal(plain(category)) for category in item.work.categories if plain(category)),
-        html=_legal(html),
+        moment=_moment(digest) - timedelta(seconds=item.number),
+        authors=tuple(filter(None, map(_words, item.work.authors))),
+        tags=tuple(filter(None, map(_words, item.work.categories))),
+        html=_legal("".join(_content(shown, (_("More like this"), _("Less like this"), _("Why this?"))))),
     )
 
 
-def _content(item: DigestItem, facts: Sequence[str], strength: str, because: str, votes: tuple[str, str, str] | None) -> Iterator[str]:
+def _issue(digest: Digest, issue: IssueView, archive: str | None, root: str) -> _Entry:
+    parts = [f"<p><em>{escape(issue.line)}</em></p>"]
+    for item in filter(None, (*issue.items, issue.outside)):
+        title = f'<a href="{escape(uri(item.url))}">{escape(item.title)}</a>' if item.url else escape(item.title)
+        parts += [f"<h3>{item.number} {title}</h3>", *_content(item, item.labels)]
+    return _Entry(f"{root}/issue/{digest.id}", _words(issue.subject), archive, _moment(digest), (), (), _legal("".join(parts)))
+
+
+def _moment(digest: Digest) -> datetime:
+    return digest.created_at.astimezone(UTC).replace(microsecond=0)
+
+
+def _content(item: ItemView, labels: tuple[str, str, str]) -> Iterator[str]:
     """The item's HTML: facts, sentences, reason, where to read on, votes. Everything in it is escaped."""
-    yield f"<p><small>{escape(' · '.join(facts))}</small></p>"
-    several = [(escape(plain(text)), place == item.best) for place, text in enumerate(item.excerpt)]
-    if several:
-        yield f"<p>{' '.join(f'<em>{text}</em>' if best else text for text, best in several)}</p>"
-    yield f"<p>{escape(wording.capital(f'{strength}, {because}' if strength else because))}.</p>"
-    links = item.work.links
-    reads = [("Abstract", links.abstract), ("PDF", links.pdf), ("Code", links.code), ("Project", links.project)]
-    ways = [(label, _encoded(wording.safe_url(url))) for label, url in reads]
-    ways += zip(("More like this", "Less like this", "Why this?"), votes, strict=True) if votes else []
-    if anchors := [f'<a href="{escape(url)}">{label}</a>' for label, url in ways if url]:
+    yield f"<p><small>{escape(' · '.join(item.facts))}</small></p>"
+    if item.sentences:
+        texts = [(escape(sentence.text), sentence.best) for sentence in item.sentences]
+        yield f"<p>{' '.join(f'<em>{text}</em>' if best else text for text, best in texts)}</p>"
+    yield f"<p>{escape(capital(', '.join(filter(None, (item.strength, str(item.because))))))}.</p>"
+    ways = [*item.reads, *zip(labels, item.votes or (), strict=False)]
+    if anchors := [f'<a href="{escape(uri(url))}">{escape(label)}</a>' for label, url in ways]:
         yield f"<p>{' · '.join(anchors)}</p>"
 
 
@@ -143,11 +151,9 @@ def _legal(text: str) -> str:
     return _ILLEGAL.sub("", text)
 
 
-def _encoded(url: str | None) -> str | None:
-    """An address in ASCII: feed readers and validators want URIs, not IRIs."""
-    if url is None or url.isascii():
-        return url
-    return "".join(letter if letter.isascii() else "".join(f"%{byte:02X}" for byte in letter.encode()) for letter in _legal(url))
+def _words(text: str) -> str:
+    """A title or name. RSS does not say whether one is text or HTML: where it looks like markup, readers show it broken or drop it."""
+    return textual(plain(_legal(text)))
 
 
 # ---------------------------------------------------------------- the three forms

@@ -129,8 +129,12 @@ class DigestRows:
         return issued
 
     async def feed_items(self, subscriber_id: SubscriberId, *, limit: int, since: datetime) -> list[tuple[Digest, DigestItem]]:
-        found = await self.digests_of(subscriber_id, limit=limit, since=since)
-        shown = [(digest, item) for digest in found for item in digest.items if item.role is not ItemRole.BELOW]
+        mine = (digests.c.subscriber_id == subscriber_id, digests.c.created_at >= since, digest_items.c.role != ItemRole.BELOW.value)
+        newest = select(digests.c.id).join(digest_items).where(*mine).order_by(digests.c.created_at.desc(), digests.c.id.desc())
+        async with self.db.reading() as connection:
+            ids = [DigestId(each) for each in dict.fromkeys((await connection.execute(newest.limit(limit))).scalars())]
+        found = await self.digests(ids)
+        shown = [(found[id_], item) for id_ in ids if id_ in found for item in found[id_].items if item.role is not ItemRole.BELOW]
         return shown[:limit]
 
 

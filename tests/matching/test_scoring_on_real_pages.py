@@ -132,7 +132,9 @@ def test_only_what_is_allowed_is_matched(library: Any) -> None:
 def test_a_search_finds_what_the_matcher_finds(library: Any) -> None:
     reader = library.reader(LIPS)
     found = search_works(reader, library.block, library.background, top=5)
-    assert found[0] == best(library, reader, top=1)[0]
+    matched = best(library, reader, top=5)
+    assert [each.work_id for each in found] == [each.work_id for each in matched]
+    assert [each.strength for each in found] == pytest.approx([each.strength for each in matched], abs=1e-4)
 
 
 def test_the_excerpt_holds_the_sentence_that_fits_and_keeps_the_order(library: Any) -> None:

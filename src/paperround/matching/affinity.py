@@ -111,7 +111,8 @@ class Block:
 @dataclass(frozen=True, slots=True)
 class _Groups:
     scores: Floats  # (groups, works)
-    rows: Floats  # (rows, works): the kernel's part
+    kernel: Floats  # (rows, works), weighted by share
+    low_rank: tuple[Floats, Floats]  # (rows, landmarks), (works, landmarks): what the background explains of the kernel
     linear: tuple[Floats, Floats]  # (rows, d), (works, d)
     scales: tuple[Floats, Floats]  # (groups,) of the two parts
     shares: Floats  # (rows,): of each like in its group
@@ -119,8 +120,9 @@ class _Groups:
 
     def parts(self, group: int, columns: Ints) -> Floats:
         rows = slice(self.starts[group], self.starts[group + 1])
-        mine, works = self.linear
-        result: Floats = self.rows[rows][:, columns] * self.scales[0][group] + (mine[rows] @ works[columns].T) * self.scales[1][group]
+        (mine, works), (line, plain) = self.low_rank, self.linear
+        unexplained = self.kernel[rows][:, columns] - mine[rows] @ works[columns].T
+        result: Floats = unexplained * self.scales[0][group] + (line[rows] @ plain[columns].T) * self.scales[1][group]
         return result
 
     def falls(self, group: int, parts: Floats) -> Floats:
@@ -179,15 +181,19 @@ def _score_groups(groups: list[Group], readings: Readings, works: Readings, back
     low_rank = shares[:, None] * mine.low_rank * np.repeat(explained, lengths, axis=0).astype(np.float32)
     linear = shares[:, None] * mine.plain * np.repeat(whitened, lengths, axis=0).astype(np.float32)
     line: Floats = np.add.reduceat(linear, firsts, axis=0)
+    low: Floats = np.add.reduceat(low_rank, firsts, axis=0)
 
-    def kernel(others: Readings, cut: float) -> Floats:
-        values: Floats = np.exp(np.float32(SHARPNESS) * (mine.unit @ others.unit.T - 1))
-        np.minimum(values, np.float32(cut), out=values)
+    def kernel(others: Readings, cut: float | None = None) -> Floats:
+        values: Floats = mine.unit @ others.unit.T
+        values -= 1
+        values *= np.float32(SHARPNESS)
+        np.exp(values, out=values)
+        if cut is not None:
+            np.minimum(values, np.float32(cut), out=values)
         values *= shares[:, None]
-        values -= low_rank @ others.low_rank.T
         return values
 
-    by_kernel: Floats = np.add.reduceat(kernel(background.sample, OWN), firsts, axis=0)
+    by_kernel: Floats = np.add.reduceat(kernel(background.sample, OWN), firsts, axis=0) - low @ background.sample.low_rank.T
     by_line: Floats = line @ background.sample.plain.T
     kernel_mean, kernel_spread = _standard(by_kernel, PRIOR_KERNEL)
     line_mean, line_spread = _standard(by_line, PRIOR_LINEAR)
@@ -195,10 +201,11 @@ def _score_groups(groups: list[Group], readings: Readings, works: Readings, back
     both /= np.array([group.emphasis for group in groups], np.float32)
     scales = ((1 / (kernel_spread * both)).astype(np.float32), (LINEAR_WEIGHT / (line_spread * both)).astype(np.float32))
     # the more works a reader likes, the lower and the flatter even the best scores: lifted, so that groups compare
-    constants: Floats = np.log(np.maximum(totals / FEW_ROWS, 1)) - (kernel_mean * scales[0] + line_mean * scales[1])
-    rows = kernel(works, 1.0)
-    scores = np.add.reduceat(rows, firsts, axis=0) * scales[0][:, None] + (line @ works.plain.T) * scales[1][:, None] + constants[:, None]
-    return _Groups(scores.astype(np.float32), rows, (linear.astype(np.float32), works.plain), scales, shares, starts)
+    constants = (np.log(np.maximum(totals / FEW_ROWS, 1)) - (kernel_mean * scales[0] + line_mean * scales[1])).astype(np.float32)
+    rows = kernel(works)
+    unexplained: Floats = np.add.reduceat(rows, firsts, axis=0) - low @ works.low_rank.T
+    scores = unexplained * scales[0][:, None] + (line @ works.plain.T) * scales[1][:, None] + constants[:, None]
+    return _Groups(scores, rows, (low_rank, works.low_rank), (linear, works.plain), scales, shares, starts)
 
 
 def _between(few: float, many: float, known: Floats) -> Floats:

@@ -41,6 +41,12 @@ def renew() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def mail_rules() -> ModuleType:
+    """What every issue's bytes must satisfy."""
+    return module("mail_rules")
+
+
+@pytest.fixture(scope="session")
 def templates() -> Templates:
     """Our own, compiled once for all tests."""
     return TemplateLoader([bundled("templates")]).load()

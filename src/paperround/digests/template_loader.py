@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html.parser import HTMLParser
 from importlib.metadata import version
-from keyword import iskeyword
 from pathlib import Path
 
 import jinja2
 from jinja2.bccache import Bucket
-from jinja2.compiler import CodeGenerator, Frame
-from jinja2.nodes import Call, Expr, Getattr, Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from paperround.digests.lean_jinja import LeanCode
 from paperround.errors import ConfigError, TemplateError
 
-_FORM = "4"  # of what we make of MJML's output and of Jinja's code; raise it when either changes
+_FORM = "5"  # of what we make of MJML's output and of Jinja's code; raise it when either changes
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _TOKEN = re.compile(r"<!--(jj\d+jj)-->|(jj\d+jj)")
 _ORIGIN = re.compile(r"\{#[+-]?(\d+)#\}(\{.*?(?:[%}]\}|$))")  # each tag of compiled MJML after the line it came from
@@ -203,51 +201,6 @@ def _place(error: Exception, template: jinja2.Template) -> str:
     return f"{path}:{line}: {f'{tag}: ' if tag else ''}{error}"
 
 
-# ---------------------------------------------------------------- Jinja, for a thousand mails a second
-
-
-_mark = vars(jinja2.runtime)["escape"]  # markupsafe's, which marks what it returns as safe
-_escape = getattr(_mark, "__globals__", {}).get("_escape_inner", _mark)  # the function in C within it, which does not
-
-
-def escaped(value: object) -> str:
-    """What an expression prints, escaped. It is joined at once and never looked at again, so that marking it as safe is for nothing."""
-    return str(_escape(value)) if type(value) is str else str(_mark(value))
-
-
-class _Lean(CodeGenerator):
-    """Python code for templates in half of Jinja's time: values are escaped without being marked as safe, and our own mails take
-    attributes and call functions directly. In a sandbox both are looked at, and mappings have attributes as in any Jinja template."""
-
-    def visit_Template(self, node: Template, frame: Frame | None = None) -> None:  # noqa: N802 - named by Jinja, like those below
-        self.direct = str(self.name).startswith("email/") and not isinstance(self.environment, SandboxedEnvironment)
-        self.writeline("from operator import call")
-        self.writeline(f"from {__name__} import escaped")
-        super().visit_Template(node, frame)
-
-    def _output_child_pre(self, node: Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
-        if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile:
-            self.write("escaped(")
-        else:
-            super()._output_child_pre(node, frame, finalize)
-
-    def visit_Getattr(self, node: Getattr, frame: Frame) -> None:  # noqa: N802
-        if self.direct and not iskeyword(node.attr):
-            self.visit(node.node, frame)
-            self.write(f".{node.attr}")
-        else:
-            super().visit_Getattr(node, frame)
-
-    def visit_Call(self, node: Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
-        if self.direct:
-            self.write("call(")
-            self.visit(node.node, frame)
-            self.signature(node, frame, {"caller": "caller"} if forward_caller else None)
-            self.write(")")
-        else:
-            super().visit_Call(node, frame, forward_caller=forward_caller)
-
-
 class _KeptCode(jinja2.FileSystemBytecodeCache):
     """Compiled Jinja on the disk. A cache that cannot be read or written costs time, nothing else."""
 
@@ -271,7 +224,7 @@ def _environment(cache_dir: Path | None, *, sandboxed: bool) -> jinja2.Environme
         auto_reload=False,
         bytecode_cache=_KeptCode(str(cache_dir), f"%s-{_fingerprint(kind.__name__)}.jinja") if cache_dir else None,
     )
-    environment.code_generator_class = _Lean
+    environment.code_generator_class = LeanCode
     return environment
 
 

@@ -37,6 +37,7 @@ def create_app(services: WebServices) -> Starlette:
         Route("/v/{token}/{wish}", votes.show),
         Route("/v/{token}/{wish}", votes.vote, methods=["POST"]),
         Route("/a/{token}", archive.show),
+        Route("/a/{token}/{name}.{ending}", archive.cite),
         Route("/f/{token}.{ending}", personal_feeds.show),
         Route("/f/{token}/liked.{ending}", personal_feeds.liked),
         Route("/{room}/{token}", preferences.show),

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from paperround.digests.catalogues import speech
 from paperround.digests.mail_content import TemplateSource
 from paperround.models import Digest, ListIdentity, Subscriber
 from paperround.pipeline.explain import explain_match
@@ -82,9 +83,9 @@ def page(request: Request, name: str, *, status: int = 200, title: str, **values
 
 
 def render(services: WebServices, name: str, *, status: int = 200, title: str, **values: Any) -> HTMLResponse:
-    text = services.templates.get(f"web/{name}.html.j2").render(
-        site=services.site, language=services.identity.language, title=title, **values
-    )
+    language = values.pop("language", services.identity.language)
+    given = {"site": services.site, "language": language, "title": title, **speech(language).functions, **values}
+    text = services.templates.get(f"web/{name}.html.j2").render(given)
     return HTMLResponse(text, status)
 
 

@@ -11,6 +11,7 @@ import io
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from types import ModuleType
 
@@ -127,25 +128,34 @@ def renew_golden() -> None:
 
 
 def renew_pictures() -> None:
-    """Every kind in both widths and palettes without images, English; and the five issues in German and French on the phone."""
+    """Every kind in each language, width and palette, without images; and the README's, one issue in both palettes."""
     from playwright.sync_api import sync_playwright
 
     out, templates = ROOT / "out" / "pictures", TemplateLoader([bundled("templates")]).load()
     out.mkdir(parents=True, exist_ok=True)
+    made = {f"{name}.{language}": content.html for language in LANGUAGES for name, content in mails(templates, language)}
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         for palette in PALETTES:
             for width in WIDTHS:
-                context = browser.new_context(color_scheme=palette, viewport={"width": width, "height": 600})
-                page = context.new_page()
+                page = browser.new_page(color_scheme=palette, viewport={"width": width, "height": 300})
                 page.route("**/*", lambda route: route.abort())  # images off
-                for language in LANGUAGES:
-                    for name, content in mails(templates, language):
-                        page.set_content(content.html)
-                        page.screenshot(path=out / f"{name}.{language}.{width}.{palette}.png", full_page=True)
-                context.close()
+                for name, html in made.items():
+                    page.set_content(html)
+                    page.screenshot(path=out / f"{name}.{width}.{palette}.png", full_page=True)
+                page.close()
+        page = browser.new_page(viewport={"width": 1240, "height": 1375})
+        page.set_content(side_by_side(made["three.en"]))
+        page.screenshot(path=ROOT / "docs" / "pictures" / "digest.png")
         browser.close()
+
+
+def side_by_side(html: str) -> str:
+    """A page of a mail in the light and in the dark: a frame cannot be told which it prefers."""
+    dark = html.replace("@media (prefers-color-scheme: dark)", "@media all")
+    frame = '<iframe srcdoc="{}" style="border:0;width:620px;height:1375px;float:left" scrolling="no"></iframe>'
+    return f'<body style="margin:0">{"".join(frame.format(escape(each)) for each in (html, dark))}'
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from paperround.digests.mail_content import MOST_BYTES, MailContent, fill, render_issue, render_short, textual
 from paperround.digests.template_loader import Templates
-from paperround.models import Digest, ItemRole, Links, Reason, ReasonKind
+from paperround.models import Digest, DigestItem, ItemRole, Links, Reason, ReasonKind
 
 _MARKUP = re.compile(r"&(amp|lt|gt|quot|#\d+);|</?(p|div|td|a|br)\b")  # what no text part holds
 
@@ -124,6 +124,65 @@ def test_sections_carry_the_readers_own_words_only_where_there_are_several(issue
     assert Page(issue().html).text.count(samples.SPECULATIVE) == 3  # one heading for the run, and the two reasons
     one = [replace(item, reason=Reason(kind=ReasonKind.INTEREST, text=samples.PRUNING)) for item in samples.items(3)[:3]]
     assert Page(issue(samples.digest(one)).html).text.count(samples.PRUNING) == 3  # the reasons
+
+
+def under(samples: ModuleType, order: str) -> list[DigestItem]:
+    """Items by the letters of their interests, in that order."""
+    reasons = {letter: Reason(kind=ReasonKind.INTEREST, text=f"interest {letter}") for letter in "abcd"}
+    return [samples.item(n, samples.work(n, f"Title {n}"), 0.5, reasons[letter]) for n, letter in enumerate(order, 1)]
+
+
+def headings(samples: ModuleType, issue: Any, order: str) -> list[str]:
+    found = re.findall(r'<p class="k"[^>]*>([^<]*)</p>|<span class="n"[^>]*>(\d+)<', issue(samples.digest(under(samples, order))).html)
+    return [heading.removeprefix("interest ") or number for heading, number in found]
+
+
+def test_the_openers_of_several_interests_are_the_front_page_so_that_no_heading_stands_twice(issue: Any, samples: ModuleType) -> None:
+    assert headings(samples, issue, "aaa") == ["1", "2", "3"]
+    assert headings(samples, issue, "aabc") == ["a", "1", "2", "b", "3", "c", "4"]
+    assert headings(samples, issue, "abccab") == ["Front page", "1", "2", "3", "c", "4", "a", "5", "b", "6"]
+    assert headings(samples, issue, "abcabcd") == ["Front page", "1", "2", "3", "a", "4", "b", "5", "c", "6", "d", "7"]
+
+
+@given(st.text(alphabet="abcd", min_size=1, max_size=12))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_in_whatever_order_items_come_no_heading_stands_twice_and_none_is_wrong(issue: Any, samples: ModuleType, order: str) -> None:
+    found = headings(samples, issue, order)
+    names = [each for each in found if not each.isdigit()]
+    assert len(names) == len(set(names))
+    assert [each for each in found if each.isdigit()] == [str(number) for number in range(1, len(order) + 1)]
+    current = None
+    for each in found:
+        current = current if each.isdigit() else each
+        assert not each.isdigit() or current in (None, "Front page", order[int(each) - 1])
+
+
+def test_a_weekly_names_the_day_each_work_appeared_and_a_daily_its_age(issue: Any, samples: ModuleType) -> None:
+    week = samples.digest(since=samples.NOW - timedelta(days=7))
+    weekly = Page(issue(week, subscriber=samples.subscriber(schedule="weekly friday 07:30")).html).text
+    assert "arXiv cs.CV, Wednesday 18 November" in weekly
+    assert "days ago" not in weekly
+    german = Page(issue(week, subscriber=samples.subscriber(schedule="weekly friday 07:30", language="de")).html).text
+    assert "arXiv cs.CV, Mittwoch, 18. November" in german
+    assert "arXiv cs.CV, 2 days ago" in Page(issue().html).text
+
+
+def test_where_room_is_short_the_best_sentence_stays_and_others_as_far_as_they_fit(issue: Any, samples: ModuleType) -> None:
+    words = ("Long " * 130 + "start.", "Short one.", "The best of all. " * 20, "Short end.")
+    item = replace(samples.items()[1], excerpt=words, best=2)
+    (shown,) = re.findall(r'<p class="x"[^>]*>(.*?)</p>', issue(samples.digest([item])).html)
+    assert "start" not in shown
+    assert re.search(r"Short one\. <span[^>]*>The best of all.*</span> Short end\.", shown)
+
+
+def test_the_lead_has_more_room_than_the_rest(issue: Any, samples: ModuleType) -> None:
+    long = [
+        replace(each, excerpt=("Eighty letters of a sentence that says little about tokens and much about space.",) * 12)
+        for each in samples.items()
+    ]
+    found = re.findall(r'<p class="x(?: more)?"[^>]*>(.*?)</p>', issue(samples.digest(long)).html)
+    assert len(found[0]) > 1.3 * len(found[1])
+    assert len({len(each) for each in found[1:]}) == 1
 
 
 def test_the_best_sentence_is_marked(issue: Any, samples: ModuleType) -> None:

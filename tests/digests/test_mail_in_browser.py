@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from paperround.digests.mail_content import render_issue, render_short
+from paperround.digests.mail_content import render_issue
 from paperround.digests.template_loader import Templates
-from paperround.models import ItemRole, Reason, ReasonKind
+from paperround.models import Reason, ReasonKind
 
 playwright = importlib.import_module("playwright.sync_api")
 axe = importlib.import_module("axe_playwright_python.sync_playwright")
@@ -36,40 +36,52 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def mails(samples: ModuleType, templates: Templates) -> dict[str, str]:
+def mails(samples: ModuleType, renew: ModuleType, templates: Templates) -> dict[str, str]:
+    """Every kind in English, and one of hostile words."""
+    titles = ("<script>" + "x" * 2000, "قراءة الشفاه بأربع لغات", "超长" * 300, "🎉" * 90)
     hostile = [
         replace(
             item, work=replace(item.work, title=title, authors=("N" * 200,) * 9), reason=Reason(kind=ReasonKind.INTEREST, text="W" * 300)
         )
-        for item, title in zip(
-            samples.items()[:4], ("<script>" + "x" * 2000, "قراءة الشفاه بأربع لغات", "超长" * 300, "🎉" * 90), strict=True
-        )
+        for item, title in zip(samples.items()[:4], titles, strict=True)
     ]
-    below = [item for item in samples.items() if item.role is ItemRole.BELOW]
-    trending = [replace(item, reason=Reason(kind=ReasonKind.TRENDING)) for item in samples.items()[:5]]
-    digests = {
-        "daily": samples.digest(notes=("A source was stale until noon.",)),
-        "hostile": samples.digest(hostile),
-        "empty": samples.digest(below),
-        "trending": samples.digest(trending, kind="trending"),
+    content = render_issue(
+        templates,
+        samples.digest(hostile),
+        samples.subscriber(),
+        samples.identity(logo_url="https://logo.example/logo.png"),
+        samples.links(),
+        now=samples.NOW,
+        strength_word=samples.strength_word,
+    )
+    return {"hostile": content.html, **{name: each.html for name, each in renew.mails(templates, "en")}}
+
+
+LEAST_CONTRAST = """() => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = numbers(getComputedStyle(each).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
     }
-    issues = {
-        name: render_issue(
-            templates, each, samples.subscriber(), samples.identity(), samples.links(), now=samples.NOW, strength_word=samples.strength_word
-        ).html
-        for name, each in digests.items()
-    }
-    values = {
-        "confirm_url": "https://paperround.example/c/x",
-        "confirm_reply": True,
-        "titles": ["A title"],
-        "consent_text": "We keep this.",
-    }
-    return {**issues, "confirmation": render_short(templates, "confirmation", values, samples.identity(), "en").html}
+    return [255, 255, 255];
+  };
+  const seen = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.getClientRects().length || element.closest("[aria-hidden]")) continue;
+    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))];
+    seen.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), walker.currentNode.data.trim().slice(0, 40)]);
+  }
+  return [seen.length, ...seen.sort((a, b) => a[0] - b[0])[0]];
+}"""
 
 
 @pytest.mark.parametrize("palette", ["light", "dark"])
-@pytest.mark.parametrize("name", ["daily", "hostile", "empty", "trending", "confirmation"])
+@pytest.mark.parametrize("name", ["one", "three", "trending", "empty", "weekly", "hostile", "confirmation", "answer", "notice"])
 def test_a_mail_fits_every_width_and_has_no_barrier(browser: playwright.Browser, mails: dict[str, str], name: str, palette: str) -> None:
     context = browser.new_context(color_scheme=palette, viewport={"width": 640, "height": 800})
     page = context.new_page()
@@ -77,6 +89,10 @@ def test_a_mail_fits_every_width_and_has_no_barrier(browser: playwright.Browser,
     page.set_content(mails[name])
     violations = axe.Axe().run(page).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
+    texts, contrast, where = page.evaluate(LEAST_CONTRAST)
+    print(f"{name}, {palette}: least contrast {contrast:.2f} of {texts} texts, at “{where}”")
+    assert texts >= 5
+    assert contrast >= 4.5, where
     for width in (320, 375, 1200):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

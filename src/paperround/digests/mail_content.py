@@ -239,11 +239,13 @@ def _read_words(language: str) -> tuple[str, ...]:
 
 
 def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
-    """The excerpt, or its best sentence where there is not room for all of it."""
-    several = [(plain(text), place == item.best) for place, text in enumerate(item.excerpt)]
-    if sum(len(text) for text, _ in several) > room:
-        several = [next((each for each in several if each[1]), several[0])]
-    return tuple(Sentence(shorten(text, room), best) for text, best in several if room)
+    """The excerpt as far as there is room, the sentence that fits best before the others."""
+    texts, kept, left = [plain(text) for text in item.excerpt], set[int](), room
+    for place in sorted(range(len(texts)), key=lambda place: place != item.best):
+        if not kept or len(texts[place]) <= left:
+            kept.add(place)
+            left -= len(texts[place])
+    return tuple(Sentence(shorten(texts[place], room), place == item.best) for place in sorted(kept) if room)
 
 
 def _subject(digest: Digest, items: Sequence[ItemView], line: str, language: str) -> str:

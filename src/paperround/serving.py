@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
@@ -14,6 +16,7 @@ import uvicorn
 from paperround.config import Settings
 from paperround.errors import ConfigError
 from paperround.scheduler import Ticker, build_scheduler, tick_once
+from paperround.subscribers.redaction import redacted
 from paperround.wiring import Parts, lmtp_server, maildir_inbox, open_parts, sync_folder
 
 if TYPE_CHECKING:
@@ -25,7 +28,35 @@ STOP_WITHIN = 8.0  # seconds for what is under way; a supervisor kills at 10
 
 def serve_forever(settings: Settings, *, web: bool, scheduler: bool, delivery: bool, inbox: bool) -> None:
     """Run until SIGTERM or SIGINT."""
+    write_logs()
     asyncio.run(serve(settings, web=web, scheduler=scheduler, delivery=delivery, inbox=inbox))
+
+
+class Redacting(logging.Formatter):
+    """What libraries log: errors, and whatever their messages quote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+def write_logs() -> None:
+    """One line an event on standard error, without addresses and tokens."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacting("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    told = structlog.processors
+    structlog.configure(
+        processors=[
+            *(told.add_log_level, told.TimeStamper("iso"), told.format_exc_info, redact),
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def redact(_logger: object, _level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor."""
+    return {name: redacted(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 async def serve(settings: Settings, *, web: bool, scheduler: bool, delivery: bool, inbox: bool) -> None:

@@ -267,6 +267,25 @@ async def test_why_feed_and_what_is_known_are_told_to_the_address_we_know_whoeve
         assert part in str(latest.values)
 
 
+async def test_whoever_was_forwarded_an_issue_may_vote_and_silence_but_not_rewrite_the_profile(world: World) -> None:
+    ada = await world.reader()
+    await world.issue(ada)
+    for words in ("interests: forged", "subscribe: forged"):
+        await world.inbox.receive(reply(words, sender="stranger@example.net"))
+    assert (await world.now(ada)).profile == ada.profile
+    assert "another one" in str(await world.answer())
+    await world.inbox.receive(reply("interests: mine", sender="Ada+papers@example.org"))
+    assert (await world.now(ada)).profile.interests == (Interest(text="mine"),)
+
+
+async def test_what_is_logged_of_a_mail_names_nobody(world: World) -> None:
+    ada = await world.reader()
+    await world.issue(ada)
+    told = [await world.inbox.receive(reply(words)) for words in ("interests: secret taste", "more 1", "what do you know", "stop")]
+    told.append(await world.inbox.receive(mail("subscribe", sender="secret@invalid")))
+    assert told == ["answered: interests", "answered: more", "answered: know", "answered: stop", "not signed up: AddressError"]
+
+
 async def test_stop_leaves_at_once_and_beside_it_nothing_else_counts(world: World) -> None:
     ada = await world.reader()
     await world.issue(ada)

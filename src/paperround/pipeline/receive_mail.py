@@ -173,7 +173,7 @@ class ReceiveMail:
         try:
             await self.actions.sign_up(mail.sender or "", {"interests": list(interests)} if interests else {}, way="mail")
         except (PaperroundError, ValueError) as error:
-            return f"not signed up: {error}"
+            return f"not signed up: {type(error).__name__}"
         return "signed up"
 
     async def _do(self, subscriber: Subscriber, commands: Sequence[Command], answered: Delivery | None, mail: IncomingMail) -> str:
@@ -185,9 +185,11 @@ class ReceiveMail:
                 return "not understood, answered before"
             await self.actions.answer(subscriber, did_not_understand())
             return "not understood: answered"
-        done = [await self.replier.obey(subscriber.id, command, answered) for command in _in_order(commands)]
+        own = signed_links.fold_address(mail.sender or "") == signed_links.fold_address(subscriber.email or "")
+        asked = _in_order(commands)
+        done = [await self.replier.obey(subscriber.id, command, answered, own=own) for command in asked]
         await self.actions.answer(subscriber, summary(done))
-        return "; ".join(each.what for each in done)
+        return f"answered: {', '.join(command.kind for command in asked)}"
 
     # ------------------------------------------------------------ parts of it
 

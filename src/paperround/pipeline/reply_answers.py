@@ -15,6 +15,7 @@ from paperround.pipeline.subscriber_actions import SubscriberActions
 from paperround.subscribers.profile_layers import profile_to_values
 
 NEEDS_A_REPLY = {"more", "less", "why", "interests", "subscribe", "schedule"}  # what a forged From line must not be able to do
+NEEDS_OWN_ADDRESS = {"interests", "subscribe"}  # what is not worth a link in a mail, which may be forwarded (design, decision 18)
 WORDS = (
     "more 2 · less 5 — like or dislike an item by its number",
     "why 3 — why an item was chosen",
@@ -68,11 +69,14 @@ class Replier:
             "stop": self._stop,
         }
 
-    async def obey(self, subscriber_id: SubscriberId, command: Command, answered: Delivery | None) -> Done:
-        """Do what the command asks; a refusal by a rule is said, never raised. `answered`: the mail of ours that was replied to."""
+    async def obey(self, subscriber_id: SubscriberId, command: Command, answered: Delivery | None, *, own: bool) -> Done:
+        """Do what the command asks; a refusal by a rule is said, never raised. `answered`: the mail of ours that was replied to;
+        `own`: from the address it went to, by nobody it was forwarded to."""
         subscriber = await self.storage.subscriber(subscriber_id)
         if command.kind in NEEDS_A_REPLY and answered is None:
             return Done(what=f"“{command.kind}” works in a reply to one of your issues: nothing else proves that it is you.")
+        if command.kind in NEEDS_OWN_ADDRESS and not own:
+            return Done(what=f"“{command.kind}” works from the address that your paper comes to: this came from another one.")
         way = self._ways.get(command.kind)
         if way is None:
             return Done(what="These words work in a reply to an issue:", more=WORDS)

@@ -109,9 +109,10 @@ def create_engine(url: str) -> AsyncEngine:
     except SQLAlchemyError:
         raise StorageError("the database's address is none: write sqlite:///PATH or postgresql+psycopg://…") from None
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10)
+        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True)
     refuse_other_files(Path(parsed.database or ""))
-    engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 30, "isolation_level": None})
+    options = {"timeout": 30, "isolation_level": None}
+    engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"), connect_args=options, hide_parameters=True)  # errors are logged
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 

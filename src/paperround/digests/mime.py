@@ -5,9 +5,8 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from email.header import Header
+from email.base64mime import header_encode
 from email.utils import format_datetime
-from functools import lru_cache
 
 import idna
 import numpy as np
@@ -54,9 +53,12 @@ def build_message(
 def _body(content: MailContent, boundary: bytes) -> Iterator[bytes]:
     """Text quoted-printable, HTML base64, always: so no line is too long and nothing is 8 bit, whatever a feed holds."""
     start = b"\r\n--" + boundary + b"\r\nContent-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n"
-    text = content.text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").replace("\n", "\r\n") + "\r\n"
+    text = content.text.encode()
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    text = text.rstrip(b"\n").replace(b"\n", b"\r\n") + b"\r\n"
     yield start % (b"plain", b"quoted-printable")
-    yield binascii.b2a_qp(text.encode(), istext=True)  # breaks long lines as the first one ends: hence the newline above
+    yield binascii.b2a_qp(text, istext=True)  # breaks long lines as the first one ends: hence the newline above
     yield start % (b"html", b"base64")
     yield from _lines(binascii.b2a_base64(content.html.encode(), newline=False))
     yield b"\r\n--" + boundary + b"--\r\n"
@@ -83,8 +85,8 @@ def _headers(
     """What every mail has, in the order mail programs write it."""
     if date.tzinfo is None:
         raise ValueError(f"{date!r} has no time zone")
-    yield "From", _mailbox("From", identity.name, _address(identity.sender))
-    yield "To", _mailbox("To", recipient_name, recipient)
+    yield "From", _mailbox(identity.name, _address(identity.sender))
+    yield "To", _mailbox(recipient_name, recipient)
     if reply_to := identity.reply_to or identity.address:
         yield "Reply-To", _address(reply_to)
     yield "Subject", _words("Subject", content.subject)
@@ -94,7 +96,7 @@ def _headers(
     yield "Auto-Submitted", "auto-replied" if kind is MailKind.ANSWER else "auto-generated"  # RFC 3834 section 5
     if kind is MailKind.ISSUE:
         yield "Precedence", "bulk"
-    yield "List-Id", f"{_phrase('List-Id', plain(identity.name), ascii_only=True)}<{_uri('List-Id', identity.list_id)}>"
+    yield "List-Id", f"{_phrase(plain(identity.name), ascii_only=True)}<{_uri('List-Id', identity.list_id)}>"
 
 
 def _list_headers(identity: ListIdentity, links: ReaderLinks, kind: MailKind) -> dict[str, str]:
@@ -122,21 +124,32 @@ def _words(name: str, text: str) -> str:
     clean = plain(text)
     if _PRINTABLE.fullmatch(clean) and "=?" not in clean and max(map(len, clean.split(" "))) < _LONGEST_LINE // 2:
         return _FOLD.sub(r"\1\r\n ", clean) if len(name) + len(clean) > 75 else clean
-    return Header(clean, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n")
+    return _encoded(clean)
 
 
-@lru_cache(maxsize=256)  # the list's own name is in every mail
-def _phrase(name: str, text: str, *, ascii_only: bool = False) -> str:
+def _encoded(text: str) -> str:
+    """Encoded words (RFC 2047) of at most 60 columns, a line each; `email.header` takes twenty times as long to find where to cut."""
+    words, start = [], 0
+    while start < len(text):
+        end = start + 36  # bytes, of which base64 makes 48 columns
+        while (over := len(text[start:end].encode()) - 36) > 0:
+            end = min(end, len(text)) - (over + 3) // 4
+        words.append(header_encode(text[start:end].encode(), "utf-8"))
+        start = end
+    return "\r\n ".join(words)
+
+
+def _phrase(text: str, *, ascii_only: bool = False) -> str:
     """A display name with a space after it, quoted or encoded where it must be; empty for an empty name."""
     if not text:
         return ""
     if _PRINTABLE.fullmatch(text) and "=?" not in text and len(text) < 60:
         return f"{text} " if _ATOMS.fullmatch(text) else '"{}" '.format(re.sub(r'([\\"])', r"\\\1", text))
-    return "" if ascii_only else Header(text, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n") + "\r\n "
+    return "" if ascii_only else f"{_encoded(text)}\r\n "
 
 
-def _mailbox(header: str, name: str, address: str) -> str:
-    return f"{_phrase(header, plain(name))}<{address}>"
+def _mailbox(name: str, address: str) -> str:
+    return f"{_phrase(plain(name))}<{address}>"
 
 
 def _address(address: str) -> str:

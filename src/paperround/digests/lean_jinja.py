@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.nodes import Call, Const, Expr, Getattr, Getitem, Macro, Name, Node, Template
+from jinja2.nodes import Call, Const, Expr, Getattr, Getitem, Node, Template
 from jinja2.sandbox import SandboxedEnvironment
 
 _marked = vars(jinja2.runtime)["escape"]  # markupsafe's, which marks what it returns as safe
@@ -22,13 +22,12 @@ def escape_other(value: Any) -> str:
 
 class LeanCode(CodeGenerator):
     """What is printed is escaped without being marked as safe, since it is joined at once and never looked at again, and collected
-    in a list rather than yielded. In our own mails attributes, items, functions and macros are taken as they are.
+    in a list rather than yielded. In our own mails attributes, items and functions are taken as they are.
 
     In a sandbox each of them is looked at, and mappings have attributes as in any Jinja template."""
 
     def visit_Template(self, node: Template, frame: Frame | None = None) -> None:  # noqa: N802 - named by Jinja, like those below
         self.direct = str(self.name).startswith("email/") and not isinstance(self.environment, SandboxedEnvironment)
-        self.macros = {macro.name: len(macro.args) for macro in node.find_all(Macro)} if self.direct else {}
         self.writeline("from operator import call")
         self.writeline(f"from {__name__} import _escape, escape_other")
         super().visit_Template(node, frame)
@@ -69,13 +68,7 @@ class LeanCode(CodeGenerator):
     def visit_Call(self, node: Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
         if not self.direct:
             return super().visit_Call(node, frame, forward_caller=forward_caller)
-        simple = not (node.kwargs or node.dyn_args or node.dyn_kwargs)
-        if simple and isinstance(node.node, Name) and self.macros.get(node.node.name) == len(node.args):
-            self.write("Markup(call(" if frame.eval_ctx.autoescape else "(call(")
-            self.visit(node.node, frame)
-            self.write("._func")
-        else:
-            self.write("(call(")
-            self.visit(node.node, frame)
+        self.write("call(")
+        self.visit(node.node, frame)
         self.signature(node, frame, {"caller": "caller"} if forward_caller else None)
-        return self.write("))")
+        return self.write(")")

@@ -63,6 +63,10 @@ class ItemView:
     votes: tuple[str, str, str] | None  # addresses: more, less, why
     labels: tuple[str, str, str]  # and their words
 
+    @property
+    def excerpt(self) -> str:
+        return " ".join(sentence.text for sentence in self.sentences)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueView:

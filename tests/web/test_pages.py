@@ -1,13 +1,22 @@
 """The pages as visitors, readers, mail programs and mail scanners meet them."""
 
 import re
+from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from paperround.models import ConsentState, Interest, MailKind
+from paperround.pipeline.embed import embed
 from paperround.subscribers import signed_links
+from paperround.subscribers.signed_links import KeyRing
+from paperround.testing import HashingEmbedder
+from paperround.web.app import create_app
+from paperround.web.guards import Guards
 
 URLENCODED = {"content": b"List-Unsubscribe=One-Click", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
 MULTIPART = {
@@ -174,6 +183,25 @@ async def test_a_well_signed_way_out_answers_even_when_nobody_is_known_any_more(
     assert (await site.client.post(f"/u/{stranger[:-4]}AAAA", **URLENCODED)).status_code == 404
 
 
+async def test_every_way_out_ever_sent_works_after_the_keys_were_changed(site: Site) -> None:
+    sent = [site.path(site.links.one_click)]
+    ring = site.actions.keys.keys
+    for number in range(3):
+        ring = (bytes([number]) * 32, *ring)
+        site.actions.keys = KeyRing(ring)
+        links = signed_links.reader_links(site.actions.keys, "http://paper.example", await site.now())
+        sent.append(site.path(links.one_click))
+        await site.storage.raise_epochs(site.ada.id, link=True, feed=True)
+    assert len(set(sent)) == 4
+    for path in sent:
+        if (await site.now()).state is ConsentState.UNSUBSCRIBED:
+            await site.actions.add("ada@example.org", {}, active=True)
+        assert (await site.client.post(path, **URLENCODED)).status_code == 200
+        assert (await site.now()).state is ConsentState.UNSUBSCRIBED
+    site.actions.keys = KeyRing(ring[:1])
+    assert (await site.client.post(sent[0], **URLENCODED)).status_code == 404  # only a key that was thrown away ends a link
+
+
 async def test_the_page_says_which_way_was_taken_and_closes_the_feed_when_asked_to(site: Site) -> None:
     await site.client.post(site.path(site.links.one_click), data={"List-Unsubscribe": "One-Click", "page": "1", "feed": "revoke"})
     assert (await site.storage.consent_events(site.ada.id))[-1].way == "page"
@@ -237,6 +265,38 @@ async def test_robots_that_fill_every_field_are_thanked_and_forgotten(site: Site
 async def test_one_network_may_sign_up_so_often_an_hour(site: Site) -> None:
     statuses = [(await site.client.post("/subscribe", data={"email": f"a{n}@example.org"})).status_code for n in range(7)]
     assert statuses == [200] * 5 + [429] * 2
+
+
+async def test_ten_thousand_sign_ups_of_one_victim_from_everywhere_are_one_mail(site: Site) -> None:
+    services = replace(site.services, guards=Guards(sign_ups=600, searches=0))
+    app, statuses = create_app(services), Counter[int]()
+
+    async def post(number: int) -> None:
+        name = "".join(letter + "." * (number >> place & 1) for place, letter in enumerate("victim"[:-1])) + "m"
+        body = urlencode({"email": f"{name}+{number}@{('gmail.com', 'GoogleMail.com')[number % 2]}", "interests": str(number)}).encode()
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/subscribe",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/x-www-form-urlencoded")],
+            "client": (f"{number % 200 + 1}.{number // 200}.7.9", 5000),
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                statuses[message["status"]] += 1
+
+        await app(scope, receive, send)
+
+    for number in range(10_000):
+        await post(number)
+    assert statuses == {200: 600, 429: 9400}
+    assert len(await site.outbox(MailKind.CONFIRMATION)) == 1
+    assert (await site.storage.count_subscribers())["pending"] == 1
 
 
 async def test_only_a_feed_needs_no_address_and_works_at_once(site: Site) -> None:
@@ -431,3 +491,33 @@ async def test_the_owner_takes_votes_back_moves_the_feed_exports_and_erases(site
     assert (await site.client.post(f"{site.owner()}/erase", data={"sure": "on"})).status_code == 200
     assert (await site.now()).state is ConsentState.FORGOTTEN
     assert (await site.client.get(site.owner())).status_code == 404
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir()).lower()
+
+
+async def test_what_is_forgotten_is_found_nowhere(site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Database, write-ahead log, memory of the pages, what was logged; and an old mail's way out still answers."""
+    words = "unmistakable taste"
+    email = "unmistakable@example.org"
+    await site.client.post("/subscribe", data={"email": email, "interests": words})
+    (question,) = await site.outbox(MailKind.CONFIRMATION)
+    await site.client.post(site.path(question.values["confirm_url"]))
+    reader = await site.storage.find_subscriber(email)
+    await embed(site.storage, HashingEmbedder(), now=site.clock.now())
+    links = signed_links.reader_links(site.actions.keys, "http://paper.example", reader)
+    for url in (links.feed_rss, links.preferences):
+        await site.client.get(site.path(url))
+    await site.actions.mail_owner_link(reader)
+    owner = site.path((await site.outbox(MailKind.ANSWER))[0].values["links"][0][1])
+    await site.client.post(f"{owner}/profile", data={**PROFILE, "name": "Unmistakable Name", "avoid": "unmistakable distaste"})
+    await site.client.post(f"{owner}/move", data={"email": "unmistakable2@example.org"})
+    assert (await site.client.post(f"{owner}/erase", data={"sure": "on"})).status_code == 200
+    assert b"unmistakable" not in everything_in(tmp_path)
+    for text in (words, "unmistakable distaste", "graphs"):
+        assert await site.storage.text_vectors(HashingEmbedder().model, [text]) == {}
+    assert "unmistakable" not in repr((site.services.feeds, site.services.kept, vars(site.services.guards._limiter.storage))).lower()
+    assert "unmistakable" not in "".join(capfd.readouterr()).lower()
+    assert (await site.client.post(site.path(links.one_click), **URLENCODED)).status_code == 200
+    assert (await site.client.get(site.path(links.feed_rss))).status_code == 404

@@ -281,11 +281,9 @@ class SubscriberRows:
     async def forget(self, subscriber_id: SubscriberId, *, address_hash: str, event: ConsentEvent) -> None:
         own = subscribers.c.id == subscriber_id
         async with self.db.writing() as connection:
-            mine = select(interest_texts.c.text_hash).where(interest_texts.c.subscriber_id == subscriber_id)
-            hashes = list((await connection.execute(mine)).scalars())
             for table in (consent_events, profile_layers, interest_texts, votes):
                 await connection.execute(delete(table).where(table.c.subscriber_id == subscriber_id))
-            await connection.execute(delete(text_vectors).where(text_vectors.c.text_hash.in_(hashes), NOBODYS))
+            await connection.execute(delete(text_vectors).where(NOBODYS))  # of earlier words of theirs, too
             await cancel(connection, event.at, deliveries.c.subscriber_id == subscriber_id)
             erased: dict[str, Any] = {"recipient": "", "folded": "", "values": {}, "reply": None}
             await connection.execute(update(deliveries).where(deliveries.c.subscriber_id == subscriber_id).values(**erased))

@@ -1,4 +1,4 @@
-"""Six hundred mails of real and hostile titles, in all languages and of all kinds, checked from outside on their bytes."""
+"""Five hundred mails and more of real and hostile titles, in all languages and of all kinds, checked from outside on their bytes."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from paperround.digests.wording import home, plain, shorten
 from paperround.models import DigestItem, ItemRole, MailKind, Reason, ReasonKind, SubscriberId, Work, WorkId
 from paperround.sources.daily_papers import parse_json
 
-COUNT = 600
+COUNT = 520
 HOSTILE = (
     "a\r\nBcc: eve@example.org",
     "قراءة \u202e الشفاه بأربع لغات",

@@ -45,7 +45,7 @@ class Sentence:
     best: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that takes twice the time, and there are millions
 class ItemView:
     """One item as templates see it; every text is plain, every address absolute http(s)."""
 
@@ -145,12 +145,12 @@ def view(
     """What mail and page say of a digest. Ages are told as of the issue's cutoff, so that both say the same whenever they are made."""
     profile, place = subscriber.profile, _Place(digest, links, subscriber.profile.timezone, spoken(subscriber.profile.language))
     zone, language = place.zone, place.language
-    measured = digest.kind != "trending"
-    words = {item.number: strength_word(item.strength) for item in digest.chosen if measured}
-    headings = _headings(digest.chosen, language)
+    measured, chosen = digest.kind != "trending", digest.chosen
+    words = {item.number: strength_word(item.strength) for item in chosen if measured}
+    headings = _headings(chosen, language)
     items = tuple(
         _item(item, place, words.get(item.number, ""), room.characters, heading if heading != before else "")
-        for item, heading, before in zip(digest.chosen[: room.items], headings, ["", *headings], strict=False)
+        for item, heading, before in zip(chosen[: room.items], headings, ["", *headings], strict=False)
     )
     role = {role: [each for each in digest.items if each.role is role] for role in (ItemRole.EXPLORE, ItemRole.BELOW)}
     said = speech(language)("From outside your round")
@@ -171,7 +171,7 @@ def view(
         items=items,
         outside=outside[0] if outside else None,
         below=tuple(below),
-        more=len(digest.chosen) - len(items),
+        more=len(chosen) - len(items),
         sent_to=subscriber.email,
         asked_on=wording.short_date(asked, language, year=True) if asked else None,
     )
@@ -218,7 +218,8 @@ def _item(item: DigestItem, place: _Place, strength: str, characters: int, secti
     _ = speech(language)
     url, links = wording.home(work), work.links
     lead = item.number == 1 and item.role is ItemRole.CHOSEN
-    reads = zip(_read_words(language), map(wording.safe_url, (links.abstract, links.pdf, links.code, links.project)), strict=True)
+    reads = zip(_read_words(language), (links.abstract, links.pdf, links.code, links.project), strict=True)
+    safe = [(label, wording.safe_url(address)) for label, address in reads if address]
     return ItemView(
         number=item.number,
         title=title or _("(without a title)"),
@@ -230,7 +231,7 @@ def _item(item: DigestItem, place: _Place, strength: str, characters: int, secti
         because=wording.because(item, timezone=place.zone, language=language),
         section=section or None,
         lead=lead,
-        reads=tuple((label, address) for label, address in reads if address and address != url),
+        reads=tuple([(label, address) for label, address in safe if address and address != url]),
         votes=place.links.votes.get(item.number) if item.number else None,
         labels=wording.labels(item.number, language),
     )

@@ -13,7 +13,7 @@ from babel.numbers import format_decimal
 
 from paperround.digests.catalogues import speech, spoken
 from paperround.digests.due_dates import zone
-from paperround.models import Digest, DigestItem, Reason, ReasonKind, Work
+from paperround.models import Digest, DigestItem, ReasonKind, Work
 
 STRENGTHS = ("weak", "fair", "strong", "very strong")  # one to four bars
 _LOCALES = {"en": "en_GB"}  # where a language alone would bring one country's order of day and month
@@ -39,6 +39,7 @@ class Because:
 # ---------------------------------------------------------------- text
 
 
+@lru_cache(maxsize=16_384)  # the same titles, names and sentences go to many readers
 def plain(text: str) -> str:
     """On one line, without control characters and whatever turns or hides the text around it."""
     if text.isascii() and text.isprintable() and "  " not in text:
@@ -58,6 +59,7 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+@lru_cache(maxsize=8192)
 def safe_url(url: str | None) -> str | None:
     """An absolute http(s) address without tracking parameters; None for anything else."""
     if not url or not _HTTP.fullmatch(url):
@@ -72,7 +74,9 @@ def safe_url(url: str | None) -> str | None:
 
 def home(work: Work) -> str | None:
     """Where a work's title leads."""
-    places = (work.url, work.links.abstract, work.links.pdf, work.links.project, *(mention.url for mention in work.mentions))
+    if url := safe_url(work.url):
+        return url
+    places = (work.links.abstract, work.links.pdf, work.links.project, *(mention.url for mention in work.mentions))
     return next((url for url in map(safe_url, places) if url), None)
 
 
@@ -111,6 +115,7 @@ def weekday(day: date, language: str) -> str:
     return str(format_date(day, "EEEE", locale(language)))
 
 
+@lru_cache(maxsize=8192)
 def local_day(moment: datetime, timezone: str) -> date:
     return moment.astimezone(zone(timezone)).date()
 
@@ -175,32 +180,33 @@ def labels(item: int, language: str) -> tuple[str, str, str]:
 
 def because(item: DigestItem, *, timezone: str = "UTC", language: str = "en") -> Because:
     """Why this item, in the reader's terms; true and short."""
-    _, reason = speech(language), item.reason
+    reason = item.reason
     if reason.kind is ReasonKind.TRENDING:
         return Because(trend(item.work, language))
-    if reason.kind is ReasonKind.EXPLORE:
-        return Because(_("far from what you follow"))
-    if reason.kind is ReasonKind.LIKED:
-        said = _liked(reason, timezone, language)
-    elif reason.kind is ReasonKind.MUST:
+    liked = local_day(reason.liked_at, timezone) if reason.liked_at else None
+    return _because(reason.kind, shorten(plain(reason.text), 120), liked, language)
+
+
+@lru_cache(maxsize=4096)
+def _because(kind: ReasonKind, quoted: str, liked: date | None, language: str) -> Because:
+    _ = speech(language)
+    if kind is ReasonKind.EXPLORE:
+        said = _("far from what you follow")
+    elif kind is ReasonKind.LIKED and liked:
+        said = _("because it is close to {quoted}, which you liked on {day}").replace("{day}", short_date(liked, language))
+    elif kind is ReasonKind.LIKED:
+        said = _("because it is close to {quoted}, which you liked")
+    elif kind is ReasonKind.MUST:
         said = _("because you always want {quoted}")
     else:
-        said = _("because you follow {quoted}") if reason.text else _("because of what you follow")
+        said = _("because you follow {quoted}") if quoted else _("because of what you follow")
     before, there, after = said.partition("{quoted}")
-    return Because(before.strip(), shorten(plain(reason.text), 120) if there else "", after, _("“{}”"))
+    return Because(before.strip(), quoted if there else "", after, _("“{}”"))
 
 
-def _liked(reason: Reason, timezone: str, language: str) -> str:
-    _ = speech(language)
-    if reason.liked_at is None:
-        return _("because it is close to {quoted}, which you liked")
-    day = short_date(local_day(reason.liked_at, timezone), language)
-    return _("because it is close to {quoted}, which you liked on {day}").replace("{day}", day)
-
-
-def votes(work: Work, language: str) -> str:
+@lru_cache(maxsize=4096)
+def votes(count: int, language: str) -> str:
     """86 votes; nothing for one or none."""
-    count = work.upvotes or 0
     return speech(language).ngettext("{count} vote", "{count} votes", count, count=decimal(count, language)) if count > 1 else ""
 
 
@@ -208,7 +214,7 @@ def trend(work: Work, language: str = "en") -> str:
     """How a work trends, from what its mentions say."""
     _, names = speech(language), sources(work)
     several = _("in {count} sources", count=number(len(names), language)) if len(names) > 1 else ""
-    if facts := [fact for fact in (votes(work, language), several) if fact]:
+    if facts := [fact for fact in (votes(work.upvotes or 0, language), several) if fact]:
         return _("Trending: {facts}", facts=listed(facts, language))
     return _("New in {source}", source=names[0]) if names else _("New in your sources")
 
@@ -217,10 +223,10 @@ def sources(work: Work) -> list[str]:
     return list(dict.fromkeys(plain(mention.source_name) for mention in work.mentions))
 
 
-def authors(work: Work) -> str:
+@lru_cache(maxsize=4096)
+def authors(names: tuple[str, ...]) -> str:
     """The first three, and how many more."""
-    names = [shorten(plain(name), 60) for name in work.authors]
-    return ", ".join(names[:3]) + (f" +{len(names) - 3}" if len(names) > 3 else "")
+    return ", ".join(shorten(plain(name), 60) for name in names[:3]) + (f" +{len(names) - 3}" if len(names) > 3 else "")
 
 
 def facts(item: DigestItem, digest: Digest, *, timezone: str, language: str) -> list[str]:
@@ -228,11 +234,11 @@ def facts(item: DigestItem, digest: Digest, *, timezone: str, language: str) -> 
     _, work, today = speech(language), item.work, local_day(digest.cutoff, timezone)
     long = digest.cutoff - digest.since >= timedelta(days=6)
     when = (named_day if long else ago)(local_day(work.published or work.first_seen_at, timezone), today, language)
-    found = [authors(work), ", ".join([*sources(work)[:1], when])]
+    found = [authors(work.authors), f"{plain(work.mentions[0].source_name)}, {when}" if work.mentions else when]
     if item.also:
         found.append(_("also in {places}", places=listed([shorten(plain(name), 90) for name in item.also], language)))
     if item.reason.kind is not ReasonKind.TRENDING:
-        found.append(votes(work, language))
+        found.append(votes(work.upvotes or 0, language))
     if work.change and work.changed_at and work.changed_at > digest.since:
         found.append(shorten(change(work, language), 160))
     return [fact for fact in found if fact]
@@ -279,7 +285,8 @@ def span(digest: Digest, schedule: str, *, timezone: str, language: str) -> str:
 def line(digest: Digest, schedule: str, strengths: Sequence[str], *, timezone: str, language: str) -> str:
     """One sentence on what this issue brings: "Five of 214 new papers today; two are strong." `strengths`: the words of the chosen."""
     _, when = speech(language), span(digest, schedule, timezone=timezone, language=language)
-    count, of = len(digest.chosen), max(digest.candidates, len(digest.chosen))
+    count = len(digest.chosen)
+    of = max(digest.candidates, count)
     chosen, new = number(count, language), number(of, language)
     if not of:
         return _("No new papers {when}.", when=when)

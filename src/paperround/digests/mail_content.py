@@ -3,10 +3,9 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
+from datetime import date, datetime, timedelta
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from paperround.digests import wording
 from paperround.digests.catalogues import speech, spoken
@@ -14,7 +13,6 @@ from paperround.digests.wording import Because, plain, shorten
 from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind, Subscriber
 
 MOST_BYTES = 90 * 1024  # of HTML; Gmail clips at 102 KB
-LONGEST_TITLE = 300
 _SUBJECT = 90  # characters of the lead title in a subject
 _OUTSIDE = 220  # characters of what is said of the item from outside
 _PREHEADER = (40, 130)
@@ -39,8 +37,7 @@ class MailContent:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     text: str
     best: bool = False
 
@@ -143,8 +140,9 @@ def view(
     room: _Room = _ROOMS[0],
 ) -> IssueView:
     """What mail and page say of a digest. Ages are told as of the issue's cutoff, so that both say the same whenever they are made."""
-    profile, place = subscriber.profile, _Place(digest, links, subscriber.profile.timezone, spoken(subscriber.profile.language))
-    zone, language = place.zone, place.language
+    profile, zone, language = subscriber.profile, subscriber.profile.timezone, spoken(subscriber.profile.language)
+    today, long = wording.local_day(digest.cutoff, zone), digest.cutoff - digest.since >= timedelta(days=6)
+    place = _Place(digest, links, zone, language, today, long)
     measured, chosen = digest.kind != "trending", digest.chosen
     words = {item.number: strength_word(item.strength) for item in chosen if measured}
     headings = _headings(chosen, language)
@@ -211,41 +209,38 @@ class _Place:
     links: ReaderLinks
     zone: str
     language: str
+    today: date
+    long: bool  # over a week or more
 
 
 def _item(item: DigestItem, place: _Place, strength: str, characters: int, section: str = "") -> ItemView:
-    title, work, language = shorten(plain(item.work.title), LONGEST_TITLE), item.work, place.language
-    _ = speech(language)
-    url, links = wording.home(work), work.links
+    work, language = item.work, place.language
+    day = wording.local_day(work.published or work.first_seen_at, place.zone)
+    card = wording.card(work, language, day, place.today, long=place.long)
     lead = item.number == 1 and item.role is ItemRole.CHOSEN
-    reads = zip(_read_words(language), (links.abstract, links.pdf, links.code, links.project), strict=True)
-    safe = [(label, wording.safe_url(address)) for label, address in reads if address]
     return ItemView(
         number=item.number,
-        title=title or _("(without a title)"),
-        url=url,
-        facts=tuple(wording.facts(item, place.digest, timezone=place.zone, language=language)),
+        title=card.title,
+        url=card.url,
+        facts=wording.facts(item, card, place.digest.since, language),
         sentences=_sentences(item, characters * 3 // 2 if lead else characters),
         strength=wording.strength(strength, language) if strength else "",
         bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
         because=wording.because(item, timezone=place.zone, language=language),
         section=section or None,
         lead=lead,
-        reads=tuple([(label, address) for label, address in safe if address and address != url]),
+        reads=card.reads,
         votes=place.links.votes.get(item.number) if item.number else None,
         labels=wording.labels(item.number, language),
     )
 
 
-@lru_cache(maxsize=16)
-def _read_words(language: str) -> tuple[str, ...]:
-    _ = speech(language)
-    return _("Abstract"), "PDF", _("Code"), _("Project")
-
-
 def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
     """The excerpt as far as there is room, the sentence that fits best before the others."""
-    texts, kept, left = [plain(text) for text in item.excerpt], set[int](), room
+    texts = [plain(text) for text in item.excerpt]
+    if sum(map(len, texts)) <= room:
+        return tuple([Sentence(text, place == item.best) for place, text in enumerate(texts)])
+    kept, left = set[int](), room
     for place in sorted(range(len(texts)), key=lambda place: place != item.best):
         if not kept or len(texts[place]) <= left:
             kept.add(place)
@@ -291,7 +286,7 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
         "confirm_url": wording.safe_url(values.get("confirm_url")),
         "confirm_reply": bool(values.get("confirm_reply")),
         "consent_text": plain(str(values.get("consent_text") or "")),
-        "titles": [shorten(plain(str(title)), LONGEST_TITLE) for title in values.get("titles", ())],
+        "titles": [shorten(plain(str(title)), wording.LONGEST_TITLE) for title in values.get("titles", ())],
         "links": [(plain(str(words)), str(address)) for words, address in values.get("links", ()) if wording.safe_url(address)],
         "quoted": [plain(str(line)) for line in values.get("quoted", ())],
     }

@@ -15,6 +15,8 @@ from paperround.digests.catalogues import speech, spoken
 from paperround.digests.due_dates import zone
 from paperround.models import Digest, DigestItem, ReasonKind, Work
 
+LONGEST_TITLE = 300
+_MOST_CARDS = 4096
 STRENGTHS = ("weak", "fair", "strong", "very strong")  # one to four bars
 _LOCALES = {"en": "en_GB"}  # where a language alone would bring one country's order of day and month
 # Control characters end a header or make XML ill-formed; embeddings and overrides turn the words around them; the rest is invisible.
@@ -59,7 +61,6 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-@lru_cache(maxsize=8192)
 def safe_url(url: str | None) -> str | None:
     """An absolute http(s) address without tracking parameters; None for anything else."""
     if not url or not _HTTP.fullmatch(url):
@@ -74,9 +75,7 @@ def safe_url(url: str | None) -> str | None:
 
 def home(work: Work) -> str | None:
     """Where a work's title leads."""
-    if url := safe_url(work.url):
-        return url
-    places = (work.links.abstract, work.links.pdf, work.links.project, *(mention.url for mention in work.mentions))
+    places = (work.url, work.links.abstract, work.links.pdf, work.links.project, *(mention.url for mention in work.mentions))
     return next((url for url in map(safe_url, places) if url), None)
 
 
@@ -204,7 +203,6 @@ def _because(kind: ReasonKind, quoted: str, liked: date | None, language: str) -
     return Because(before.strip(), quoted if there else "", after, _("“{}”"))
 
 
-@lru_cache(maxsize=4096)
 def votes(count: int, language: str) -> str:
     """86 votes; nothing for one or none."""
     return speech(language).ngettext("{count} vote", "{count} votes", count, count=decimal(count, language)) if count > 1 else ""
@@ -223,25 +221,66 @@ def sources(work: Work) -> list[str]:
     return list(dict.fromkeys(plain(mention.source_name) for mention in work.mentions))
 
 
-@lru_cache(maxsize=4096)
-def authors(names: tuple[str, ...]) -> str:
+def authors(work: Work) -> str:
     """The first three, and how many more."""
-    return ", ".join(shorten(plain(name), 60) for name in names[:3]) + (f" +{len(names) - 3}" if len(names) > 3 else "")
+    names = [shorten(plain(name), 60) for name in work.authors[:3]]
+    return ", ".join(names) + (f" +{len(work.authors) - 3}" if len(work.authors) > 3 else "")
 
 
-def facts(item: DigestItem, digest: Digest, *, timezone: str, language: str) -> list[str]:
-    """Authors; place and age; where else it stands; votes; what changed. An issue over a week or more names the day instead of the age."""
-    _, work, today = speech(language), item.work, local_day(digest.cutoff, timezone)
-    long = digest.cutoff - digest.since >= timedelta(days=6)
-    when = (named_day if long else ago)(local_day(work.published or work.first_seen_at, timezone), today, language)
-    found = [authors(work.authors), f"{plain(work.mentions[0].source_name)}, {when}" if work.mentions else when]
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is said of a work to every reader of one language on one day."""
+
+    title: str
+    url: str | None
+    reads: tuple[tuple[str, str], ...]  # (PDF, address) …, without the place where the title leads
+    facts: tuple[str, ...]  # authors; place and age
+    voted: tuple[str, ...]  # the same with its votes
+
+
+_cards: dict[tuple[int, str, date, date, bool], tuple[Work, Card]] = {}  # the work is kept too, so that no other gets its id
+
+
+def card(work: Work, language: str, day: date, today: date, *, long: bool) -> Card:
+    """`day` is the work's own in the reader's zone; `long`: an issue over a week or more names it instead of the age.
+
+    Kept, since a batch of issues shares its works, and most of what is said of an item is the same for all readers."""
+    key = (id(work), language, day, today, long)
+    if (kept := _cards.get(key)) is None:
+        if len(_cards) >= _MOST_CARDS:
+            _cards.clear()
+        kept = _cards[key] = (work, _card(work, language, (named_day if long else ago)(day, today, language)))
+    return kept[1]
+
+
+def _card(work: Work, language: str, when: str) -> Card:
+    _, links, url = speech(language), work.links, home(work)
+    ways = ((_("Abstract"), links.abstract), ("PDF", links.pdf), (_("Code"), links.code), (_("Project"), links.project))
+    safe = [(label, safe_url(address)) for label, address in ways]
+    facts = tuple(filter(None, (authors(work), ", ".join([*sources(work)[:1], when]))))
+    count = votes(work.upvotes or 0, language)
+    return Card(
+        title=shorten(plain(work.title), LONGEST_TITLE) or _("(without a title)"),
+        url=url,
+        reads=tuple((label, address) for label, address in safe if address and address != url),
+        facts=facts,
+        voted=(*facts, count) if count else facts,
+    )
+
+
+def facts(item: DigestItem, card: Card, since: datetime, language: str) -> tuple[str, ...]:
+    """Authors; place and age; where else it stands; votes; what changed since the last issue."""
+    work, trending = item.work, item.reason.kind is ReasonKind.TRENDING
+    if not item.also and not work.change:
+        return card.facts if trending else card.voted
+    _, found = speech(language), list(card.facts)
     if item.also:
         found.append(_("also in {places}", places=listed([shorten(plain(name), 90) for name in item.also], language)))
-    if item.reason.kind is not ReasonKind.TRENDING:
-        found.append(votes(work.upvotes or 0, language))
-    if work.change and work.changed_at and work.changed_at > digest.since:
+    if not trending:
+        found += card.voted[len(card.facts) :]
+    if work.change and work.changed_at and work.changed_at > since:
         found.append(shorten(change(work, language), 160))
-    return [fact for fact in found if fact]
+    return tuple(found)
 
 
 _CHANGES = (  # as `sources.identity` tells them

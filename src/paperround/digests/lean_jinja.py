@@ -42,16 +42,16 @@ class LeanCode(CodeGenerator):
         return None
 
     def _output_child_pre(self, node: Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
-        if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile:
-            self.write("(_escape(printed) if type(printed := ")
-        else:
+        if frame.eval_ctx.volatile:
             super()._output_child_pre(node, frame, finalize)
+        else:
+            self.write(f"({'_escape(printed)' if frame.eval_ctx.autoescape else 'printed'} if type(printed := ")
 
     def _output_child_post(self, node: Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
-        if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile:
-            self.write(") is str else escape_other(printed))")
-        else:
+        if frame.eval_ctx.volatile:
             super()._output_child_post(node, frame, finalize)
+        else:
+            self.write(f") is str else {'escape_other' if frame.eval_ctx.autoescape else 'str'}(printed))")
 
     def visit_Getattr(self, node: Getattr, frame: Frame) -> None:  # noqa: N802
         if not self.direct or iskeyword(node.attr):

@@ -322,8 +322,11 @@ def textual(text: str) -> str:
 
 def fill(text: str, first: str = "", rest: str | None = None) -> str:
     """Paragraphs of at most 72 columns; textwrap takes forty times as long."""
+    text = textual(text)
+    if len(first) + len(text) <= _TEXT_WIDTH:
+        return first + text
     indent = first if rest is None else rest
-    lines, start, prefix, text = [], 0, first, textual(text)
+    lines, start, prefix = [], 0, first
     while len(prefix) + len(text) - start > _TEXT_WIDTH:
         cut = text.rfind(" ", start, start + _TEXT_WIDTH - len(prefix) + 1)
         if cut <= start:

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from paperround.digests.lean_jinja import LeanCode
 from paperround.errors import ConfigError, TemplateError
 
-_FORM = "5"  # of what we make of MJML's output and of Jinja's code; raise it when either changes
+_FORM = "6"  # of what we make of MJML's output and of Jinja's code; raise it when either changes
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _TOKEN = re.compile(r"<!--(jj\d+jj)-->|(jj\d+jj)")
 _ORIGIN = re.compile(r"\{#[+-]?(\d+)#\}(\{.*?(?:[%}]\}|$))")  # each tag of compiled MJML after the line it came from

@@ -90,6 +90,17 @@ async def test_by_issue_each_issue_is_one_item_that_leads_to_its_page(site: Site
     assert len((await site.client.get(address(site, ".json"))).json()["items"]) == 3
 
 
+async def test_a_feed_goes_back_thirty_days_before_its_newest_issue(site: Site) -> None:
+    found = []
+    for days in (29, 2):
+        site.services.feeds.clear()
+        site.clock.advance(days=days)
+        await second_issue(site)
+        items = (await site.client.get(f"{address(site, '.json')}?by=issue")).json()["items"]
+        found.append([item["date_published"][:10] for item in items])
+    assert found == [["2026-12-19", "2026-11-20"], ["2026-12-21", "2026-12-19"]]
+
+
 @pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', '"other", W/"{}"', "*", '"x","{}"'])
 @pytest.mark.parametrize("ending", [".rss", "/liked.bib"])
 async def test_who_has_it_already_gets_304_without_a_body(site: Site, form: str, ending: str) -> None:

@@ -82,11 +82,12 @@ def render_feed(
         updated=updated.astimezone(UTC).replace(microsecond=0),
     )
     ordered = sorted(items, key=lambda pair: (-pair[0].created_at.timestamp(), pair[1].number))
-    issues = {digest.id: (view(digest, subscriber, links_of(digest), strength_word=strength_word), digest) for digest, _ in ordered}
+    digests = {digest.id: digest for digest, _ in ordered}
+    issues = {each.id: view(each, subscriber, links_of(each), strength_word=strength_word) for each in digests.values()}
     if by_issue:
-        entries = [_issue(digest, issue, links_of(digest).archive, root) for issue, digest in issues.values()]
+        entries = [_issue(digests[number], issue, links_of(digests[number]).archive, root) for number, issue in issues.items()]
     else:
-        shown = [(digest, item, _shown(issues[digest.id][0], item.number)) for digest, item in _latest(ordered)]
+        shown = [(digest, item, _shown(issues[digest.id], item.number)) for digest, item in _latest(ordered)]
         entries = [_work(digest, item, in_issue, root, language) for digest, item, in_issue in shown if in_issue]
     return _fitting({"rss": _rss, "atom": _atom, "json": _json}[format], channel, entries[:MOST_ITEMS])
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
@@ -179,7 +180,7 @@ def _headings(chosen: Sequence[DigestItem], language: str) -> list[str]:
     """What each item stands under, no heading twice; empty where the reader has one interest only.
 
     Where the best of each interest open the issue and the rest follows by interest, the openers are its front page."""
-    names = [_section(item, language) for item in chosen]
+    names = [_section(item.reason.kind, item.reason.text, language) for item in chosen]
     if len(set(names)) < 2:
         return [""] * len(names)
     _ = speech(language)
@@ -191,14 +192,15 @@ def _headings(chosen: Sequence[DigestItem], language: str) -> list[str]:
     return [""] * len(names)
 
 
-def _section(item: DigestItem, language: str) -> str:
+@lru_cache(maxsize=4096)
+def _section(kind: ReasonKind, text: str, language: str) -> str:
     """What an item stands under: the reader's own words."""
-    _, reason, words = speech(language), item.reason, shorten(plain(item.reason.text), 120)
-    if reason.kind is ReasonKind.LIKED:
+    _, words = speech(language), shorten(plain(text), 120)
+    if kind is ReasonKind.LIKED:
         return _("Close to what you liked")
-    if reason.kind is ReasonKind.MUST:
+    if kind is ReasonKind.MUST:
         return _("Always: {words}", words=words)
-    return words if reason.kind is ReasonKind.INTEREST else ""
+    return words if kind is ReasonKind.INTEREST else ""
 
 
 @dataclass(frozen=True, slots=True)

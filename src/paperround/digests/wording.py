@@ -323,9 +323,14 @@ def span(digest: Digest, schedule: str, *, timezone: str, language: str) -> str:
 
 def line(digest: Digest, schedule: str, strengths: Sequence[str], *, timezone: str, language: str) -> str:
     """One sentence on what this issue brings: "Five of 214 new papers today; two are strong." `strengths`: the words of the chosen."""
-    _, when = speech(language), span(digest, schedule, timezone=timezone, language=language)
-    count = len(digest.chosen)
-    of = max(digest.candidates, count)
+    count, strong = len(digest.chosen), sum(word in STRENGTHS[2:] for word in strengths)
+    when = span(digest, schedule, timezone=timezone, language=language)
+    return _line(digest.kind, count, max(digest.candidates, count), strong, when, language)
+
+
+@lru_cache(maxsize=4096)
+def _line(kind: str, count: int, of: int, strong: int, when: str, language: str) -> str:
+    _ = speech(language)
     chosen, new = number(count, language), number(of, language)
     if not of:
         return _("No new papers {when}.", when=when)
@@ -335,7 +340,7 @@ def line(digest: Digest, schedule: str, strengths: Sequence[str], *, timezone: s
                 "{new} new paper {when}, and it does not fit.", "{new} new papers {when}, and none that fits.", of, new=new, when=when
             )
         )
-    if digest.kind == "trending" and of > count:
+    if kind == "trending" and of > count:
         return _.ngettext(
             "The most talked about of {new} new papers {when}.",
             "The {chosen} most talked about of {new} new papers {when}.",
@@ -350,7 +355,6 @@ def line(digest: Digest, schedule: str, strengths: Sequence[str], *, timezone: s
         )
     else:
         start = _.ngettext("{new} new paper {when}", "{new} new papers {when}", of, new=new, when=when)
-    strong = sum(word in STRENGTHS[2:] for word in strengths)
     if not strong or strong == count == 1:
         return capital(f"{start}.")
     rest = (

@@ -5,6 +5,7 @@ import string
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paperround.digests.citations import citation_key, citations, uri
-from paperround.models import Work
+from paperround.models import Work, WorkId
+from paperround.sources.daily_papers import parse_json
 
 HOSTILE = "50% of {x & y}_z ^ ~ \\input{/etc/passwd} $a$ #1 } % @misc{evil,\nTY  - BOOK\r\nER  - \x00"
 PEOPLE = ("Mercy Okafor", "van Dam, Ludwig", "Ludwig van Dam", "Cats and Friends", "DeepMind", "李小龙", "Bob, Jr., Al")
@@ -143,6 +145,22 @@ def test_another_parser_reads_the_same(work: Work, samples: ModuleType) -> None:
     assert library.failed_blocks == []
     found = [(entry.key, {field.key: str(field.value) for field in entry.fields}) for entry in library.entries]
     assert found == entries(text)
+
+
+def test_months_of_real_papers_are_read_back_whole(shared: Path, work: Work) -> None:
+    files = sorted((shared / "corpora/daily_papers").glob("*.json"))
+    found = [entry for file in files for entry in parse_json(file.read_bytes(), url="https://example.org/api")]
+    names = ("title", "authors", "url", "published", "arxiv_id", "doi", "keywords", "links")
+    works = [
+        replace(work, id=WorkId(number), abstract=entry.summary, **{name: getattr(entry, name) for name in names})
+        for number, entry in enumerate(found)
+    ]
+    bib = entries(citations("bib", works).decode())
+    assert len(bib) == len(works) > 2000
+    assert [typeset(fields["title"]) for _, fields in bib] == [each.title for each in works]
+    assert {key for key, _ in bib if not re.fullmatch(r"[a-z0-9]+-[a-z0-9.-]+", key)} == set()
+    ris = list(records(citations("ris", works).decode()))
+    assert [(record["TI"], record["ID"]) for record in ris] == [([each.title], [citation_key(each)]) for each in works]
 
 
 anything = st.text(alphabet=st.one_of(st.sampled_from(string.printable + "{}\\%\ud800\u202e\u2028é日"), st.characters()), max_size=60)

@@ -45,19 +45,63 @@ async def test_the_keyboard_alone_is_enough_to_subscribe(site: Site, browse: Bro
         assert (await signed_up(site, "bob@example.org")).state is ConsentState.PENDING
 
 
+async def press_by_keyboard(page: Any, name: str) -> None:
+    """Tab until the button or link of that name has the focus, which must be seen, then Enter."""
+    for _ in range(80):
+        await page.keyboard.press("Tab")
+        focused = await page.evaluate("[document.activeElement.innerText, getComputedStyle(document.activeElement).outlineStyle]")
+        if focused[0] == name:
+            assert focused[1] != "none"
+            async with page.expect_navigation():
+                await page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"{name} cannot be reached by the keyboard")
+
+
+async def test_the_keyboard_alone_is_enough_to_vote_pause_and_leave(site: Site, browse: Browse) -> None:
+    async with browse(site.services) as page:
+        await page.goto(site.links.votes[2][0])
+        await press_by_keyboard(page, "More like this")
+        assert await site.votes() == {"Drafts on the Cheap": 1}
+        await page.goto(HOME + site.owner())
+        await press_by_keyboard(page, "Take back")
+        assert await site.votes() == {}
+        await page.goto(site.links.preferences)
+        await press_by_keyboard(page, "Pause")
+        assert (await site.now()).state is ConsentState.PAUSED
+        await press_by_keyboard(page, "Unsubscribe")
+        await press_by_keyboard(page, "Unsubscribe")
+        assert (await site.now()).state is ConsentState.UNSUBSCRIBED
+
+
 async def test_no_page_is_a_barrier_or_wider_than_a_phone_in_either_palette(site: Site, browse: Browse) -> None:
     await site.client.post(site.path(site.links.votes[1][0]))
-    paths = ["/", "/?q=tokens", "/privacy", "/nothing", site.owner()]
+    await site.actions.sign_up("bob@example.org", {"interests": ["lips"]}, way="page")
+    await site.actions.ask_to_move(site.ada, "new@example.org")
+    asked = [site.path(mail.values["confirm_url"]) for mail in await site.outbox(MailKind.CONFIRMATION)]
+    paths = ["/", "/?q=tokens", "/privacy", "/nothing", f"{site.owner()}?why=Drafts+on+the+Cheap", *asked]
     paths += [site.path(url) for url in (site.links.one_click, site.links.preferences, site.links.archive, site.links.votes[1][2])]
-    barriers = []
+    barriers: list[tuple[str, str, str]] = []
     for scheme in ("light", "dark"):
         async with browse(site.services, viewport={"width": 375, "height": 740}, color_scheme=scheme, bypass_csp=True) as page:
-            for path in paths:
-                await page.goto(path)
+
+            async def look(path: str, page: Any = page, scheme: str = scheme) -> None:
                 found = await axe.Axe().run(page)
-                barriers += [(scheme, path, each["id"]) for each in found.response["violations"]]
+                barriers.extend((scheme, path, each["id"]) for each in found.response["violations"])
                 if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                     barriers.append((scheme, path, "too wide"))
+
+            for path in paths:
+                await page.goto(path)
+                await look(path)
+            for channels in ("email", "feed"):
+                await page.goto("/?q=drafts")
+                await page.get_by_text("Examples, days, time, how many").click()
+                await page.get_by_label("How it comes").select_option(channels)
+                await look("the whole form")
+                await page.get_by_label("Your mail address").fill(f"{scheme}@example.org")
+                await page.get_by_role("button", name="Subscribe").click()
+                await look(f"/subscribe {channels}")
     assert barriers == []
 
 

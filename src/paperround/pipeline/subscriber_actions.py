@@ -410,10 +410,14 @@ class SubscriberActions:
         if subscriber.email and subscriber.suppressed is None:
             await self._queue(MailKind.ANSWER, subscriber.id, subscriber.email, {"language": subscriber.profile.language, **values})
 
+    def owner_link(self, subscriber: Subscriber) -> str:
+        """For an hour; whoever shows it has to be sure to show it to the owner."""
+        ends = self.clock.now() + FRESH
+        return signed_links.owner_link(self.keys, self.rules.base_url, subscriber.public_id, subscriber.link_epoch, ends)
+
     async def mail_owner_link(self, subscriber: Subscriber) -> None:
         """Mail the owner a link, good for an hour, to what a link in an issue is not worth."""
-        ends = self.clock.now() + FRESH
-        url = signed_links.owner_link(self.keys, self.rules.base_url, subscriber.public_id, subscriber.link_epoch, ends)
+        url = self.owner_link(subscriber)
         lines = ["You asked for the page where your whole profile can be read and changed. The link works for one hour."]
         await self.answer(subscriber, {"subject": "The link to your own page", "lines": lines, "links": [("Open my page", url)]})
 

@@ -108,12 +108,13 @@ async def subscribe(request: Request) -> Response:
     if not robot and not services.guards.sign_up(network or ""):
         return message(request, "Too many sign-ups just now", "Please try again in an hour.", status=429)
     feeds: tuple[str, ...] = ()
+    own_page = ""
     if only_feed and not robot:  # no mail address, no mail: the feed's addresses are all that there is, shown this once
         reader = await services.actions.sign_up_for_feed(values, way="page", address_prefix=network)
-        feeds = services.actions.feed_addresses(reader)
+        feeds, own_page = services.actions.feed_addresses(reader), services.actions.owner_link(reader)
     looked = await services.actions.last_week(values) if services.guards.search(network or "") else None
     look = public_issue(looked) if looked and looked.kind == "matched" else None
-    answer = page(request, "welcome", title="Your feed" if feeds else "Look into your mail", feeds=feeds, look=look)
+    answer = page(request, "welcome", title="Your feed" if feeds else "Look into your mail", feeds=feeds, own_page=own_page, look=look)
     if not robot and not only_feed:
         answer.background = BackgroundTask(services.actions.sign_up, email, values, way="page", address_prefix=network)
     return answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from paperround.models import Aware, Digest, MailKind, SubscriberId, WorkId
+from paperround.models import Aware, Digest, DigestId, MailKind, SubscriberId, WorkId
 
 if TYPE_CHECKING:  # numpy stays out of light commands
     import numpy as np
@@ -43,6 +43,19 @@ class Recorded:
     new_entries: int  # mentions that were not there before
     new_works: int
     merged_works: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Aware):
+    """A work chosen for an issue in which its reader voted. `value`: 1 kept, -1 voted down, 0 passed over."""
+
+    subscriber_id: SubscriberId
+    digest_id: DigestId
+    cutoff: datetime
+    work_id: WorkId
+    score: float
+    strength: float
+    value: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def full(chance: np.random.Generator) -> dict[str, Any]:
     works, pool = unit_rows(chance, WORKS), unit_rows(chance, 4_000)
     texts = {f"interest {number}": vector for number, vector in enumerate(pool[:500])}
     block = scoring.WorkBlock.bare([WorkId(number) for number in range(WORKS)], works)
-    block.readings(background)
+    block.read(background)
     profiles = []
     for number in range(FULL):
         words = [f"interest {each}" for each in chance.integers(0, 500, 3)]
@@ -108,8 +108,8 @@ def full(chance: np.random.Generator) -> dict[str, Any]:
         for start in range(0, count, 500):
             scoring.match_profiles(profiles[start : start + 500], some, background, allowed=None, top=TOP)
 
-    fewer = block.take(np.arange(WORKS // 2))
-    fewer.readings(background)
+    fewer = scoring.WorkBlock.bare(block.ids[: WORKS // 2], works[: WORKS // 2])
+    fewer.read(background)
     with Peak() as peak:
         seconds = best_of(
             1, {"all": lambda: match(FULL, block), "readers": lambda: match(FULL // 2, block), "works": lambda: match(FULL, fewer)}

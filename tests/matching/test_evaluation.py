@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from paperround.matching import evaluation
-from paperround.matching.calibration import fit, strengths
+from paperround.matching.calibration import PRIOR, fit, leanings, learn, strengths
 from paperround.matching.evaluation import evaluate, issue_figures, parse_dataset, ranking_figures, simulate_feedback
+from paperround.models import DigestId, SubscriberId, WorkId
+from paperround.records import Judged
 
 TOPICS, ITEMS, READERS, DIMENSION = 12, 3000, 120, 32
 
@@ -104,3 +106,40 @@ def test_a_fit_finds_the_rates_it_was_drawn_from() -> None:
     evidence = np.full(len(scores), 1.1, np.float32)
     found = strengths(scores, evidence, fit(scores, evidence, chance.random(len(scores)) < true))
     assert np.abs(found - true).mean() < 0.02
+
+
+def judged(subscriber: int, scores: np.ndarray, kept: np.ndarray) -> list[Judged]:
+    return [
+        Judged(
+            subscriber_id=SubscriberId(subscriber),
+            digest_id=DigestId(1),
+            cutoff=evaluation.EPOCH,
+            work_id=WorkId(place),
+            score=float(score),
+            strength=0.5,
+            value=int(keep),
+        )
+        for place, (score, keep) in enumerate(zip(scores, kept, strict=True))
+    ]
+
+
+def test_without_votes_the_prior_stays_and_many_votes_move_it_to_what_readers_keep() -> None:
+    assert learn([]) == PRIOR
+    chance = np.random.default_rng(6)
+    scores = chance.uniform(1, 8, 5_000).astype(np.float32)
+    true = 1 / (1 + np.exp(6.5 - 0.8 * scores))
+    rows = judged(1, scores, chance.random(len(scores)) < true)
+    nothing = np.zeros(len(scores), np.float32)
+    assert np.abs(strengths(scores, nothing, learn(rows)) - true).mean() < 0.03
+    assert np.abs(strengths(scores, nothing, PRIOR) - true).mean() > 0.1
+    few = strengths(scores, nothing, learn(rows[:5]))
+    assert np.abs(few - strengths(scores, nothing, PRIOR)).max() < 0.2
+
+
+def test_who_keeps_more_than_others_leans_up_and_few_votes_lean_little() -> None:
+    scores = np.full(40, 5.0, np.float32)  # every second one, says the prior
+    much, little, once = judged(1, scores, np.ones(40)), judged(2, scores, np.zeros(40)), judged(3, scores[:1], np.ones(1))
+    found = leanings(PRIOR, [*much, *little, *once])
+    assert found[SubscriberId(1)] > 1
+    assert found[SubscriberId(2)] < -1
+    assert 0 < found[SubscriberId(3)] < 0.3

@@ -1,12 +1,14 @@
 """Background: what a fixed sample of unlabelled texts teaches about the space, so that scores mean the same on every day (pure)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paperround.matching.calibration import PRIOR, Calibration
+from paperround.matching.lexicon import NOTHING, Lexicon
 from paperround.matching.nearest import nearest
 
 Floats = NDArray[np.float32]
@@ -84,6 +86,8 @@ class Background:
     projection: Floats  # (m, m): kernel values at the landmarks to coordinates along the kernel's principal directions
     eigenvalues: Floats  # (m,)
     sample: Readings = field(repr=False)
+    lexicon: Lexicon = field(default=NOTHING, repr=False)
+    calibration: Calibration = PRIOR  # what a score has meant here so far
 
     @property
     def count(self) -> int:
@@ -98,6 +102,15 @@ class Background:
     def empty(cls, dimension: int) -> "Background":
         """Nothing known yet: cosines as they are."""
         return cls.from_vectors(np.zeros((0, dimension), np.float32))
+
+    @staticmethod
+    def sample_of(count: int) -> NDArray[np.int64]:
+        """Which of `count` texts set the scale of scores."""
+        return np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64)
+
+    def with_words(self, texts: Sequence[str]) -> "Background":
+        """Knowing also the words of the texts, in the order of the vectors it was made of."""
+        return replace(self, lexicon=Lexicon.of(texts, [texts[place] for place in self.sample_of(len(texts)).tolist()]))
 
     @classmethod
     def from_vectors(cls, vectors: Floats) -> "Background":
@@ -128,7 +141,7 @@ class Background:
             np.zeros((0, dimension), np.float32), np.zeros((0, len(landmarks)), np.float32), np.zeros((0, dimension), np.float32)
         )
         bare = cls(texts, search, space, landmarks, projection, eigenvalues, nothing)
-        chosen = np.linspace(0, len(texts) - 1, min(len(texts), SAMPLE)).astype(np.int64)
+        chosen = cls.sample_of(len(texts))
         sample = bare.read(texts[chosen].astype(np.float32)) if len(texts) else nothing
         return cls(texts, search, space, landmarks, projection, eigenvalues, sample)
 
@@ -173,7 +186,15 @@ class Background:
             for name, space in (("search", self.search), ("space", self.space))
             for part in ("mean", "axes", "spectrum")
         }
-        return {"texts": self.texts, **spaces, "landmarks": self.landmarks, "projection": self.projection, "eigenvalues": self.eigenvalues}
+        return {
+            "texts": self.texts,
+            **spaces,
+            "landmarks": self.landmarks,
+            "projection": self.projection,
+            "eigenvalues": self.eigenvalues,
+            "calibration": np.array(self.calibration.weights, np.float32),
+            **self.lexicon.to_arrays(),
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float16] | Floats]) -> "Background":
@@ -181,9 +202,10 @@ class Background:
             return arrays[name].astype(np.float32)
 
         search, space = (Space(*(floats(f"{name}_{part}") for part in ("mean", "axes", "spectrum"))) for name in ("search", "space"))
-        return cls._complete(
+        bare = cls._complete(
             arrays["texts"].astype(np.float16), search, space, floats("landmarks"), floats("projection"), floats("eigenvalues")
         )
+        return replace(bare, lexicon=Lexicon.from_arrays(arrays), calibration=Calibration(tuple(floats("calibration").tolist())))
 
 
 class _Neighbourhood:

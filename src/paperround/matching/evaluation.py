@@ -110,7 +110,7 @@ def profiles_of(dataset: Dataset, vectors: NDArray[np.float32], without: frozens
             reader.profile,
             text_vectors=texts,
             examples=[
-                Example(work_id=WorkId(item), title="", vector=vectors[item], value=1, at=None)
+                Example(work_id=WorkId(item), title="", text=dataset.texts[item], vector=vectors[item], value=1, at=None)
                 for item in reader.liked.tolist()
                 if item not in without
             ],
@@ -130,9 +130,17 @@ class _Scored:
     evidence: list[float] = field(default_factory=list)
 
 
-def _score(prepared: affinity.Prepared, works: Readings, background: Background) -> _Scored:
+def _background(dataset: Dataset, vectors: NDArray[np.float32], places: Ints) -> Background:
+    return Background.from_vectors(vectors[places]).with_words([dataset.texts[place] for place in places.tolist()])
+
+
+def _score(
+    profiles: Sequence[ProfileVectors], dataset: Dataset, vectors: NDArray[np.float32], arriving: Ints, known: Background
+) -> _Scored:
+    words = known.lexicon.works([dataset.texts[place] for place in arriving.tolist()])
+    prepared = affinity.prepare(profiles, known, words=words is not None)
     result = _Scored()
-    for block in affinity.blocks(prepared, works, background):
+    for block in affinity.blocks(prepared, known.read(vectors[arriving]), known, words):
         for scores, evidence in zip(block.scores, block.evidence.tolist(), strict=True):
             shown = [start + best_columns(scores[start : start + ISSUE], SHOWN) for start in range(0, len(scores), ISSUE)]
             result.ranked.append(best_columns(scores, RANKED))
@@ -150,14 +158,12 @@ def best_columns(scores: NDArray[np.float32], most: int) -> Ints:
 
 def evaluate(dataset: Dataset, vectors: NDArray[np.float32], *, clock: Callable[[], float] = lambda: 0.0) -> Evaluated:
     """The contract's figures. `vectors` (texts, dimension) in the order of `dataset.texts`; `clock` counts seconds."""
-    background = Background.from_vectors(vectors[dataset.old])
+    background = _background(dataset, vectors, dataset.old)
     started = clock()
     everybody = profiles_of(dataset, vectors)
     rows = [row for row, profile in enumerate(everybody) if len(profile.likes)]
-    prepared = affinity.prepare([everybody[row] for row in rows], background)
     profiled = clock()
-    works = background.read(vectors[dataset.new])
-    scored = _score(prepared, works, background)
+    scored = _score([everybody[row] for row in rows], dataset, vectors, dataset.new, background)
     matched = clock()
     calibration = calibrate(dataset, vectors)
     likely = [
@@ -175,14 +181,14 @@ def calibrate(dataset: Dataset, vectors: NDArray[np.float32]) -> Calibration:
     if np.mean([len(reader.liked) for reader in dataset.readers]) < FEWEST_LIKED:
         return PRIOR
     played = dataset.old[::HELD_OUT]
-    background = Background.from_vectors(vectors[np.setdiff1d(dataset.old, played)])
+    background = _background(dataset, vectors, np.setdiff1d(dataset.old, played))
     out = frozenset(played.tolist())
     column = {item: number for number, item in enumerate(played.tolist())}
     kept = [frozenset(column[item] for item in reader.liked.tolist() if item in out) for reader in dataset.readers]
     profiles = profiles_of(dataset, vectors, out)
     rows = [row for row, profile in enumerate(profiles) if len(profile.likes)]
     rows = rows[:: max(1, len(rows) // CALIBRATED_ON)]
-    scored = _score(affinity.prepare([profiles[row] for row in rows], background), background.read(vectors[played]), background)
+    scored = _score([profiles[row] for row in rows], dataset, vectors, played, background)
     return fit(
         np.concatenate([scores for issues in scored.scores for scores in issues]),
         np.concatenate(
@@ -297,7 +303,7 @@ def _recalls(
         batch = arrivals[start : start + ISSUE]
         profiles = [_bare(len(each)) for each in likes]
         groups = [affinity.grouped(rows, profile) for rows, profile in zip(likes, profiles, strict=True)]
-        prepared = affinity.Prepared(profiles, readings, groups, [np.zeros(0, np.int64)] * len(likes))
+        prepared = affinity.Prepared(profiles, readings, None, groups, [np.zeros(0, np.int64)] * len(likes))
         for block in affinity.blocks(prepared, readings.take(batch), background):
             for place, scores in enumerate(block.scores):
                 row = block.start + place

@@ -24,6 +24,7 @@ class Example:
 
     work_id: WorkId
     title: str
+    text: str = ""  # the abstract too
     vector: NDArray[np.float32]
     value: int
     at: datetime | None
@@ -41,10 +42,12 @@ class ProfileVectors:
     dislike_weights: NDArray[np.float32]
     dislike_names: tuple[str, ...]
     texts: tuple[str, ...]  # the words behind each like: for words in common
+    prose: tuple[str, ...] = ()  # the whole text of each like, where known
     must: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     typed: int = 0  # so many of the likes, the first ones, are words of the reader's own
     typed_dislikes: int = 0
+    leaning: float = 0.0  # how far the reader keeps more, or less, than others of the same score: see calibration.leanings
 
     @property
     def has_interests(self) -> bool:
@@ -59,6 +62,7 @@ def build_profile_vectors(
     text_vectors: Mapping[str, NDArray[np.float32]],
     examples: Sequence[Example],
     now: datetime,
+    leaning: float = 0.0,
 ) -> ProfileVectors:
     """`text_vectors`: (dimension,) for each text of the profile that is embedded; the others wait for the embed step."""
     interests = _interests(profile, text_vectors)
@@ -78,10 +82,12 @@ def build_profile_vectors(
         dislike_weights=np.array([1.0] * len(avoided) + [_weight(each, now) for each in disliked], dtype=np.float32),
         dislike_names=(*avoided, *(each.title for each in disliked)),
         texts=(*(each.text for each in interests), *(each.title for each in liked)),
+        prose=(*(each.text for each in interests), *(each.text or each.title for each in liked)),
         must=profile.must,
         never=profile.never,
         typed=len(interests),
         typed_dislikes=len(avoided),
+        leaning=leaning,
     )
 
 

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from paperround.matching import affinity
 from paperround.matching.background import Background, Readings
-from paperround.matching.calibration import PRIOR, strengths
+from paperround.matching.calibration import Calibration, strengths
+from paperround.matching.lexicon import Words
 from paperround.matching.profile_vectors import ProfileVectors
+from paperround.matching.sentences import text_of_work
 from paperround.models import Match, Reason, ReasonKind, Work, WorkId
 
-WORDS = ((0.75, "very strong"), (0.5, "strong"), (0.25, "fair"))
+WORDS = ((0.75, "very strong"), (0.45, "strong"), (0.25, "fair"))  # so that what each brings is kept a third oftener than the next
 AUTOMATIC_THRESHOLD = 0.25  # below "fair" a thin day stays thin
 NAMED = 3  # likes named among the parts of a match; the others are summed
 ALWAYS = np.float32(1e4)  # puts what holds a must word before everything else
-LOOKED_AT = 60  # works that a search reads closely, beside four for each one asked for
 _STOP = frozenset(
     (  # noqa: SIM905  # one word a line would be sixty lines
         "about after against also among and any are based between both but can does for from has have into its more most new not one "
@@ -37,27 +38,24 @@ class WorkBlock:
     ids: tuple[WorkId, ...]
     vectors: NDArray[np.float32]
     texts: tuple[str, ...]
-    _read: list[tuple[Background, Readings]] = field(default_factory=list, repr=False, compare=False)  # the latest reading
+    prose: tuple[str, ...] = ()  # title and abstract, to be read by their words; () = vectors alone
+    _read: list[tuple[Background, Readings, Words | None]] = field(default_factory=list, repr=False, compare=False)  # the latest reading
 
     @classmethod
     def of(cls, works: Sequence[Work], vectors: NDArray[np.float32]) -> WorkBlock:
         texts = tuple(" ".join((work.title, work.abstract, *work.authors)) for work in works)
-        return cls(tuple(work.id for work in works), vectors, texts)
+        return cls(tuple(work.id for work in works), vectors, texts, tuple(text_of_work(work.title, work.abstract) for work in works))
 
     @classmethod
     def bare(cls, ids: Sequence[WorkId], vectors: NDArray[np.float32]) -> WorkBlock:
         """Without texts: must, never and words in common find nothing."""
         return cls(tuple(ids), vectors, ("",) * len(ids))
 
-    def readings(self, background: Background) -> Readings:
+    def read(self, background: Background) -> tuple[Readings, Words | None]:
         """Made once, however many batches of readers are matched."""
         if not self._read or self._read[0][0] is not background:
-            self._read[:] = [(background, background.read(self.vectors))]
-        return self._read[0][1]
-
-    def take(self, rows: NDArray[np.int64]) -> WorkBlock:
-        chosen = rows.tolist()
-        return WorkBlock(tuple(self.ids[row] for row in chosen), self.vectors[rows], tuple(self.texts[row] for row in chosen))
+            self._read[:] = [(background, background.read(self.vectors), background.lexicon.works(self.prose))]
+        return self._read[0][1:]
 
 
 def match_profiles(
@@ -78,22 +76,22 @@ def match_profiles(
     for row, profile in enumerate(profiles):
         if profile.must and not len(profile.likes):
             results[row] = _must_alone(profile, works, _may(profile, works, allowed, row), top)
-    prepared = affinity.prepare([profiles[row] for row in scored], background)
-    for block in affinity.blocks(prepared, works.readings(background), background):
+    readings, words = works.read(background)
+    prepared = affinity.prepare([profiles[row] for row in scored], background, words=words is not None)
+    for block in affinity.blocks(prepared, readings, background, words):
         for place in range(len(block.scores)):
             row = scored[block.start + place]
-            results[row] = _best(profiles[row], works, block, place, _may(profiles[row], works, allowed, row), top)
+            may = _may(profiles[row], works, allowed, row)
+            results[row] = _best(profiles[row], works, block, place, may, top, background.calibration)
     return results
 
 
-def search_works(query: ProfileVectors, works: WorkBlock, background: Background, *, top: int) -> list[Match]:
-    """The best `top` of very many works: the nearest by plain cosine are read closely and scored like any other match."""
-    most = LOOKED_AT + 4 * top
-    if len(works.ids) > most and len(query.likes):
-        nearness = (works.vectors @ query.likes.T).max(axis=1)
-        works = works.take(np.sort(np.argpartition(-nearness, most)[:most]))
-    (matches,) = match_profiles([query], works, background, allowed=None, top=top)
-    return matches
+def likely_works(query: ProfileVectors, vectors: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Rows of the `most` nearest of very many works (n, dimension) by plain cosine: what a search reads closely."""
+    if len(vectors) <= most or not len(query.likes):
+        return np.arange(len(vectors))
+    nearness = (vectors @ query.likes.T).max(axis=1)
+    return np.sort(np.argpartition(-nearness, most)[:most])
 
 
 def _may(profile: ProfileVectors, works: WorkBlock, allowed: NDArray[np.bool_] | None, row: int) -> NDArray[np.bool_]:
@@ -101,7 +99,9 @@ def _may(profile: ProfileVectors, works: WorkBlock, allowed: NDArray[np.bool_] |
     return may & ~_holds(works.texts, profile.never) if profile.never else may
 
 
-def _best(profile: ProfileVectors, works: WorkBlock, block: affinity.Block, place: int, may: NDArray[np.bool_], top: int) -> list[Match]:
+def _best(
+    profile: ProfileVectors, works: WorkBlock, block: affinity.Block, place: int, may: NDArray[np.bool_], top: int, by: Calibration
+) -> list[Match]:
     scores = block.scores[place]
     wanted = _holds(works.texts, profile.must)
     columns = _ranked(np.where(may, scores + ALWAYS * wanted, -np.inf), top)
@@ -109,7 +109,7 @@ def _best(profile: ProfileVectors, works: WorkBlock, block: affinity.Block, plac
         return []
     added, fallen = block.parts(place, columns)
     reasons = fallen.argmax(axis=0)
-    likely = strengths(scores[columns], block.evidence[place], PRIOR)
+    likely = strengths(scores[columns], block.evidence[place], by, profile.leaning)
     return [
         Match(
             work_id=works.ids[column],

@@ -26,7 +26,7 @@ from paperround.models import (
     WorkId,
 )
 from paperround.pipeline.interfaces import Storage
-from paperround.pipeline.readers import load_readers
+from paperround.pipeline.readers import load_background, load_readers
 from paperround.records import NewDelivery, NewDigest
 
 BATCH = 500  # subscribers decided and recorded together
@@ -77,7 +77,6 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
     works = {work_id: found[work_id] for work_id in ids}
     sources = await storage.sources()
     tags = {source.id: frozenset((source.name, *source.tags)) for source in sources}
-    stored = await storage.background(rules.model)
     return Pool(
         since=since,
         works=works,
@@ -87,7 +86,7 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
             frozenset().union(*(tags.get(mention.source_id, frozenset({mention.source_name})) for mention in work.mentions))
             for work in works.values()
         ),
-        background=Background.from_arrays(stored[1]) if stored else Background.empty(vectors.shape[1] if len(ids) else 0),
+        background=await load_background(storage, rules.model, vectors.shape[1] if len(ids) else 0),
         troubled=source_notes.troubled(sources, now),
     )
 
@@ -122,7 +121,7 @@ async def decide(
     since: datetime | None = None,
 ) -> list[NewDigest]:
     """The issues of these subscribers, decided and not yet recorded. `since` overrides each one's own window (previews)."""
-    readers = await load_readers(storage, rules.model, subscribers, now=now)
+    readers = await load_readers(storage, rules.model, subscribers, pool.background, now=now)
     issued = await storage.issued_works([subscriber.id for subscriber in subscribers])
     windows = [since or selection.since_for(subscriber, now) for subscriber in subscribers]
     allowed = allowed_works(pool, subscribers, windows, issued)

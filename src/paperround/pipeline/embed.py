@@ -1,10 +1,11 @@
 """Embed: turn works, their sentences and the readers' own words into vectors, once ever a model revision and text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
+from paperround.matching import calibration
 from paperround.matching.background import Background
 from paperround.matching.sentences import split_sentences, text_of_work
 from paperround.pipeline.interfaces import Embedder, Progress, Storage
@@ -13,7 +14,8 @@ from paperround.records import ToEmbed, WorkVectors
 BATCH = 64  # works; an interruption loses at most one batch
 TEXTS = 256  # interests and the like; short, so more of them
 BACKGROUND_SIZE = 20_000  # works the background is drawn from: bounds its memory at 30 MB
-BACKGROUND_AGE = timedelta(days=7)
+PORTION = 1000  # works whose texts are read at once
+BACKGROUND_AGE, YEAR = timedelta(days=7), timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +71,16 @@ async def vectors_of(embedder: Embedder, batch: list[ToEmbed]) -> list[WorkVecto
 
 
 async def refresh_background(storage: Storage, model: str, now: datetime) -> None:
-    """Make the background anew once a week, so that scores stay comparable from issue to issue in between."""
+    """Make the background anew once a week, so that scores stay comparable from issue to issue in between, and while it is young whenever
+    the works have doubled; what strengths mean is learned again from the votes of a year."""
     stored = await storage.background(model)
-    if stored and now - stored[0] < BACKGROUND_AGE:
+    ids, vectors = await storage.all_work_vectors(model, limit=BACKGROUND_SIZE)
+    if stored and now - stored[0] < BACKGROUND_AGE and len(vectors) < 2 * len(stored[1]["texts"]):
         return
-    _, vectors = await storage.all_work_vectors(model, limit=BACKGROUND_SIZE)
-    await storage.save_background(model, Background.from_vectors(vectors).to_arrays(), now=now)
+    learned = calibration.learn(await storage.judged(since=now - YEAR))
+    texts = []
+    for start in range(0, len(ids), PORTION):
+        works = await storage.works(ids[start : start + PORTION])
+        texts += [text_of_work(works[each].title, works[each].abstract) for each in ids[start : start + PORTION]]
+    background = replace(Background.from_vectors(vectors).with_words(texts), calibration=learned)
+    await storage.save_background(model, background.to_arrays(), now=now)

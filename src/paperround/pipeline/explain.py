@@ -7,10 +7,9 @@ from paperround.digests import selection
 from paperround.digests.due_dates import period_of
 from paperround.errors import NotFoundError
 from paperround.matching import scoring
-from paperround.matching.background import Background
 from paperround.models import Delivery, Digest, Subscriber
 from paperround.pipeline.interfaces import Storage
-from paperround.pipeline.readers import load_readers
+from paperround.pipeline.readers import load_background, load_readers
 
 
 async def explain_match(storage: Storage, model: str, subscriber: Subscriber, reference: str, *, now: datetime) -> dict[str, Any]:
@@ -19,9 +18,8 @@ async def explain_match(storage: Storage, model: str, subscriber: Subscriber, re
     ids, vectors = await storage.work_vectors(model, [work.id])
     if not ids:
         raise NotFoundError(f"{work.title!r} is not embedded yet; `paperround embed` does that")
-    (reader,) = await load_readers(storage, model, [subscriber], now=now)
-    stored = await storage.background(model)
-    background = Background.from_arrays(stored[1]) if stored else Background.empty(vectors.shape[1])
+    background = await load_background(storage, model, vectors.shape[1])
+    (reader,) = await load_readers(storage, model, [subscriber], background, now=now)
     (matches,) = scoring.match_profiles([reader], scoring.WorkBlock.of([work], vectors), background, allowed=None, top=1)
     issued = (await storage.issued_works([subscriber.id])).get(subscriber.id, {})
     told: dict[str, Any] = {"subscriber": subscriber.email or subscriber.public_id, "work": work.title}

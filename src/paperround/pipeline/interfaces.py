@@ -30,7 +30,7 @@ from paperround.models import (
     Work,
     WorkId,
 )
-from paperround.records import KnownWork, Layer, NewDelivery, NewDigest, Placement, Poll, Recorded, ToEmbed, WorkVectors
+from paperround.records import Judged, KnownWork, Layer, NewDelivery, NewDigest, Placement, Poll, Recorded, ToEmbed, WorkVectors
 
 Vectors = NDArray[np.float32]  # (n, dimension), rows of length 1
 Progress = Callable[[int, int], None]  # done, of all
@@ -199,6 +199,9 @@ class DigestStore(Protocol):
     async def issued_works(
         self, subscriber_ids: Sequence[SubscriberId]
     ) -> dict[SubscriberId, dict[WorkId, datetime]]: ...  # chosen or explored, when; aliases resolved
+    async def judged(
+        self, *, since: datetime, subscriber_ids: Sequence[SubscriberId] | None = None
+    ) -> list[Judged]: ...  # what was chosen for issues made since then in which the reader voted, oldest issue first
     async def feed_items(
         self, subscriber_id: SubscriberId, *, limit: int, since: datetime
     ) -> list[tuple[Digest, DigestItem]]: ...  # newest first

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from paperround.matching import reasons, scoring
-from paperround.matching.background import Background
 from paperround.matching.profile_vectors import build_profile_vectors
 from paperround.models import Interest, Profile, SourceId, SubscriberId, Work, WorkId
 from paperround.pipeline.interfaces import Embedder, Storage
+from paperround.pipeline.readers import load_background
 
 NEWEST = 100_000  # works searched: exact, no index (design, decision 14)
+LOOKED_AT = 60  # works read closely, beside four for each one asked for
+NARROW = 10  # times as many where only some sources or days are asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +47,14 @@ async def search(
     reader = build_profile_vectors(
         SubscriberId(0), Profile(interests=(Interest(text=text),)), text_vectors={text: query}, examples=[], now=now
     )
-    stored = await storage.background(embedder.model)
-    background = Background.from_arrays(stored[1]) if stored else Background.empty(vectors.shape[1])
+    background = await load_background(storage, embedder.model, vectors.shape[1])
     narrow = bool(sources) or since is not None
-    block = scoring.WorkBlock.bare(ids, vectors)
-    (matches,) = scoring.match_profiles([reader], block, background, allowed=None, top=limit * 20 if narrow else limit)
-    works = await storage.works([match.work_id for match in matches])
+    likely = scoring.likely_works(reader, vectors, (NARROW if narrow else 1) * (LOOKED_AT + 4 * limit)).tolist()
+    works = await storage.works([ids[row] for row in likely])
     tags = {source.id: {source.name, *source.tags} for source in await storage.sources()} if sources else {}
-    kept = [match for match in matches if wanted(works[match.work_id], sources, tags, since)][:limit]
+    rows = [row for row in likely if wanted(works[ids[row]], sources, tags, since)]
+    block = scoring.WorkBlock.of([works[ids[row]] for row in rows], vectors[rows])
+    (kept,) = scoring.match_profiles([reader], block, background, allowed=None, top=limit)
     sentences = await storage.sentence_vectors(embedder.model, [match.work_id for match in kept])
     hits = []
     for match in kept:

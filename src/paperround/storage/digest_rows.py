@@ -5,15 +5,15 @@ from dataclasses import fields, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import NotFoundError
 from paperround.models import Digest, DigestId, DigestItem, ItemRole, Reason, ReasonKind, SubscriberId, Work, WorkId
-from paperround.records import NewDigest
+from paperround.records import Judged, NewDigest
 from paperround.storage.database import Database, batches, insert_many
 from paperround.storage.delivery_rows import delivery_row
-from paperround.storage.schema import deliveries, digest_items, digests, subscribers, works
+from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes, works
 
 ROLES = {role: place for place, role in enumerate(ItemRole)}
 
@@ -127,6 +127,31 @@ class DigestRows:
                 for row in await connection.execute(query):
                     issued.setdefault(SubscriberId(row.subscriber_id), {})[WorkId(row.work_id)] = row.created_at
         return issued
+
+    async def judged(self, *, since: datetime, subscriber_ids: Sequence[SubscriberId] | None = None) -> list[Judged]:
+        mine = and_(votes.c.subscriber_id == digests.c.subscriber_id, votes.c.work_id == digest_items.c.work_id, votes.c.value != 0)
+        voted = (
+            select(digest_items.c.digest_id)
+            .join(digests, digests.c.id == digest_items.c.digest_id)
+            .join(votes, mine)
+            .where(digests.c.created_at >= since)
+        )
+        columns = (digests.c.subscriber_id, digest_items.c.digest_id, digests.c.cutoff, digest_items.c.work_id)
+        value = func.coalesce(votes.c.value, 0).label("value")
+        query = (
+            select(*columns, digest_items.c.score, digest_items.c.strength, value)
+            .join(digests, digests.c.id == digest_items.c.digest_id)
+            .outerjoin(votes, mine)
+            .where(digest_items.c.role == ItemRole.CHOSEN.value, digest_items.c.strength > 0)  # trending and must words say nothing
+            .order_by(digests.c.cutoff, digest_items.c.digest_id, digest_items.c.place)
+        )
+        found: list[Judged] = []
+        async with self.db.reading() as connection:
+            for batch in [None] if subscriber_ids is None else list(batches(subscriber_ids)):
+                narrow = [] if batch is None else [digests.c.subscriber_id.in_(batch)]
+                wanted = query.where(digest_items.c.digest_id.in_(voted.where(*narrow)), *narrow)
+                found += [Judged(**row._mapping) for row in await connection.execute(wanted)]
+        return found
 
     async def feed_items(self, subscriber_id: SubscriberId, *, limit: int, since: datetime) -> list[tuple[Digest, DigestItem]]:
         mine = (digests.c.subscriber_id == subscriber_id, digests.c.created_at >= since, digest_items.c.role != ItemRole.BELOW.value)

@@ -116,11 +116,10 @@ class SubscriberRows:
     async def _write_texts(self, connection: AsyncConnection, subscriber_id: SubscriberId, profile: Profile) -> None:
         """The free texts of a profile, for the embed step."""
         await connection.execute(delete(interest_texts).where(interest_texts.c.subscriber_id == subscriber_id))
-        words = dict.fromkeys([*(interest.text for interest in profile.interests), *profile.avoid])
         await insert_many(
             connection,
             interest_texts.insert(),
-            [{"subscriber_id": subscriber_id, "text_hash": text_hash(each), "text": each} for each in words],
+            [{"subscriber_id": subscriber_id, "text_hash": text_hash(each), "text": each} for each in profile.own_words],
         )
 
     async def find_subscriber(self, email_or_id: str) -> Subscriber:

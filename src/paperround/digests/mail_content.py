@@ -323,18 +323,14 @@ def textual(text: str) -> str:
 
 
 def fill(text: str, first: str = "", rest: str | None = None) -> str:
-    """Paragraphs of at most 72 columns; textwrap takes forty times as long."""
-    text = textual(text)
+    """Paragraphs of at most 72 columns; textwrap takes a hundred times as long."""
+    indent, text = first if rest is None else rest, textual(text)
     if len(first) + len(text) <= _TEXT_WIDTH:
         return first + text
-    indent = first if rest is None else rest
-    lines, start, prefix = [], 0, first
-    while len(prefix) + len(text) - start > _TEXT_WIDTH:
-        cut = text.rfind(" ", start, start + _TEXT_WIDTH - len(prefix) + 1)
-        if cut <= start:
-            cut = text.find(" ", start)
-        if cut < 0:
-            break
-        lines.append(prefix + text[start:cut])
-        start, prefix = cut + 1, indent
-    return "\n".join([*lines, prefix + text[start:]])
+    return first + f"\n{indent}".join(_rows(_TEXT_WIDTH - max(len(first), len(indent))).findall(text))
+
+
+@lru_cache(maxsize=16)
+def _rows(width: int) -> re.Pattern[str]:
+    """As many words as there is room for, or one that is longer."""
+    return re.compile(rf"(.{{1,{width}}}|[^ ]{{{width + 1},}})(?: |$)", re.DOTALL)

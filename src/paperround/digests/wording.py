@@ -13,7 +13,7 @@ from babel.numbers import format_decimal
 
 from paperround.digests.catalogues import speech, spoken
 from paperround.digests.due_dates import zone
-from paperround.models import Digest, DigestItem, ReasonKind, Work
+from paperround.models import Digest, DigestItem, ReasonKind, Work, WorkId
 
 LONGEST_TITLE = 300
 _MOST_CARDS = 4096
@@ -238,18 +238,21 @@ class Card:
     voted: tuple[str, ...]  # the same with its votes
 
 
-_cards: dict[tuple[int, str, date, date, bool], tuple[Work, Card]] = {}  # the work is kept too, so that no other gets its id
+_cards: dict[tuple[WorkId, str, date, date, bool], tuple[Work, Card]] = {}
 
 
 def card(work: Work, language: str, day: date, today: date, *, long: bool) -> Card:
     """`day` is the work's own in the reader's zone; `long`: an issue over a week or more names it instead of the age.
 
-    Kept, since a batch of issues shares its works, and most of what is said of an item is the same for all readers."""
-    key = (id(work), language, day, today, long)
-    if (kept := _cards.get(key)) is None:
+    Kept as long as the work is the same: most of what is said of an item is for all readers, and batches of issues share works."""
+    key = (work.id, language, day, today, long)
+    kept = _cards.get(key)
+    if kept is None or kept[0] is not work:
         if len(_cards) >= _MOST_CARDS:
             _cards.clear()
-        kept = _cards[key] = (work, _card(work, language, (named_day if long else ago)(day, today, language)))
+        same = kept is not None and kept[0] == work  # read from storage again
+        made = kept[1] if kept and same else _card(work, language, (named_day if long else ago)(day, today, language))
+        kept = _cards[key] = (work, made)
     return kept[1]
 
 

@@ -219,12 +219,12 @@ def _fair(good: Sequence[Match], likeness: NDArray[np.float32], most: int) -> li
 
 
 def _arranged(chosen: Sequence[Match]) -> list[Match]:
-    """The best of each of the first interests opens the issue; then follow the interests in turn, that of the last opener first, so that
-    what belongs together stands together."""
-    groups = [[chosen[place] for place in places] for places in _by_interest(chosen).values()]
-    openers, others = groups[:FRONT], groups[FRONT:]
-    turns = [each[1:] for each in (*openers[-1:], *openers[:-1])] + others
-    return [group[0] for group in openers] + [match for group in turns for match in group]
+    """The best of each of the first interests opens the issue; what is left of them follows by interest, so that none comes up a third
+    time."""
+    groups = list(_by_interest(chosen).values())
+    places = [group[0] for group in groups[:FRONT]]
+    places += [place for number, group in enumerate(groups) for place in group[number < FRONT :]]
+    return [chosen[place] for place in places]
 
 
 # ---------------------------------------------------------------- from outside

@@ -24,6 +24,12 @@ def evaluate_folder(folder: Path, embedder: Embedder, *, rankings: Path | None =
     return {**result.figures, "embed_seconds": seconds}
 
 
+def learning_on_folder(folder: Path, embedder: Embedder, *, progress: Progress | None = None) -> dict[str, Any]:
+    """What voting brings the readers of a dataset. Raises ConfigError naming the file."""
+    dataset = read_dataset(folder)
+    return dict(evaluation.simulate_feedback(dataset, asyncio.run(embedder.embed(dataset.texts, progress=progress))))
+
+
 def read_dataset(folder: Path) -> evaluation.Dataset:
     """The three files of a dataset. Raises ConfigError."""
     texts = {}

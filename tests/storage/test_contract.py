@@ -463,6 +463,17 @@ async def test_the_latest_issues_come_first_and_feed_the_feed(storage: SqlStorag
     assert await storage.issued_works([reader.id]) == {reader.id: {one.id: NOW, two.id: NOW + DAY}}
 
 
+async def test_what_readers_judged_are_the_works_of_issues_in_which_they_voted(storage: SqlStorage) -> None:
+    reader, silent, (one, two, _) = await add_reader(storage), await add_reader(storage, "silent@example.org"), await works(storage)
+    await storage.record_digests([issue(reader, [one, two]), issue(silent, [one])])
+    assert await storage.judged(since=NOW) == []
+    await storage.save_vote(reader.id, Vote(work_id=two.id, value=1, at=NOW + DAY, way="mail", title=two.title))
+    judged = await storage.judged(since=NOW, subscriber_ids=[reader.id, silent.id])
+    assert [(each.subscriber_id, each.work_id, each.value) for each in judged] == [(reader.id, one.id, 0), (reader.id, two.id, 1)]
+    assert judged == await storage.judged(since=NOW)
+    assert await storage.judged(since=NOW + DAY) == await storage.judged(since=NOW, subscriber_ids=[silent.id]) == []
+
+
 # ---------------------------------------------------------------- deliveries
 
 

@@ -148,22 +148,59 @@ def explain_delivery(
 
 def evaluate(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with items.jsonl, new_items.txt and users.jsonl.")],
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder with items.jsonl, new_items.txt and users.jsonl.")] = None,
     rankings: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write each user's ranking, a JSON line each.")] = None,
+    learning: Annotated[bool, typer.Option("--learning", help="Let readers of the dataset vote, and tell what it brings.")] = False,
+    replay: Annotated[bool, typer.Option("--replay", help="Score this installation's own issues and votes again, day by day.")] = False,
+    days: Annotated[int, typer.Option(min=1, help="How far back --replay goes.")] = 365,
     json_: JsonFlag = False,
 ) -> None:
-    """Measure the matching on a dataset.
+    """Measure the matching, on a dataset or on what your own readers voted.
 
-    Example: paperround evaluate my-dataset --rankings rankings.jsonl --json
+    Examples: paperround evaluate my-dataset --rankings rankings.jsonl --json
+              paperround evaluate my-dataset --learning
+              paperround evaluate --replay --days 90
     """
-    from paperround.measuring import evaluate_folder
+    if (folder is None) != replay:
+        raise CommandFailedError("evaluate takes either a dataset's folder or --replay")
+    figures = replayed(context, days) if folder is None else measured(context, folder, rankings, learning=learning)
+    if json_:
+        print_json(figures)
+        return
+    width = max(map(len, figures)) + 2
+    for name, value in figures.items():
+        say(f"{name:{width}}{told(value)}")
+
+
+def measured(context: typer.Context, folder: Path, rankings: Path | None, *, learning: bool) -> dict[str, Any]:
+    from paperround.measuring import evaluate_folder, learning_on_folder
     from paperround.wiring import build_embedder
 
     embedder = build_embedder(settings(context))
     with progress("embedding") as bar:
-        figures = evaluate_folder(folder, embedder, rankings=rankings, progress=bar)
-    if json_:
-        print_json(figures)
-        return
-    for name, value in figures.items():
-        say(f"{name:20}{value:.4f}" if isinstance(value, float) else f"{name:20}{value}")
+        if learning:
+            return learning_on_folder(folder, embedder, progress=bar)
+        return evaluate_folder(folder, embedder, rankings=rankings, progress=bar)
+
+
+def replayed(context: typer.Context, days: int) -> dict[str, Any]:
+    async def work(parts: "Parts") -> dict[str, Any]:
+        from paperround.pipeline.replay import replay
+
+        now = parts.clock.now()
+        with progress("scoring again") as bar:
+            return await replay(parts.storage, parts.embedder.model, since=now - timedelta(days=days), now=now, progress=bar)
+
+    return with_parts(context, work)
+
+
+def told(value: object) -> str:
+    """A figure; an interval with its bounds; a rate with the number it was counted on."""
+    match value:
+        case (middle, low, high):
+            return f"{middle:.3f}  (95 %: {low:.3f} to {high:.3f})"
+        case (rate, int(count)):
+            return f"{rate:.3f}  of {count}"
+        case float():
+            return f"{value:.4f}"
+    return "too few votes" if value is None else str(value)

@@ -28,7 +28,7 @@ PRIOR_KERNEL, PRIOR_LINEAR, PRIOR_TEXTS = (0.065, 0.03), (0.08, 0.11), 150.0
 # The part of words in common, where works have abstracts: its weight beside the two others together, their agreement over unrelated
 # texts, mean and spread of its values before there is a background, and the cut at the reader's own works in the sample. On readers of
 # real abstracts (authors and submitters of Daily Papers) weights from 0.8 to 1.2 are level; titles alone are better without.
-LEXICAL_WEIGHT, WORDS_AGREE, PRIOR_WORDS, OWN_WORDS, LEAST_SPREAD = 0.8, 0.5, (0.02, 0.03), 0.15, np.float32(0.015)
+LEXICAL_WEIGHT, WORDS_AGREE, PRIOR_WORDS, OWN_WORDS, LEAST_SPREAD = 1.0, 0.5, (0.02, 0.03), 0.15, np.float32(0.015)
 POOLING = 0.5  # groups are pooled by log-sum-exp at this temperature: nearly the best one alone
 OWN = 0.6  # kernel values in the sample are cut here: the reader's own works lie in it
 # What is avoided takes off so many spreads, half of it at this cosine: neighbours stay. A vote against takes off less than words.

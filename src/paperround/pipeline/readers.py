@@ -1,6 +1,7 @@
 """Readers as the matcher sees them: profiles, votes and liked works turned into the vectors that score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,40 +11,60 @@ from paperround.matching import calibration
 from paperround.matching.background import Background
 from paperround.matching.profile_vectors import Example, ProfileVectors, build_profile_vectors
 from paperround.matching.sentences import text_of_work
-from paperround.models import Subscriber, Vote, Work, WorkId
+from paperround.models import Subscriber, SubscriberId, Vote, Work, WorkId
 from paperround.pipeline.interfaces import Storage
 
 REMEMBERED = timedelta(days=180)  # what a reader kept and passed over longer ago says nothing of today
 
 
-async def load_readers(
-    storage: Storage, model: str, subscribers: Sequence[Subscriber], background: Background, *, now: datetime
-) -> list[ProfileVectors]:
-    """One ProfileVectors a subscriber, in order. Liked references and votes whose work is unknown or not embedded teach nothing yet."""
+@dataclass(frozen=True, slots=True)
+class Tastes:
+    """What is stored of some readers' tastes."""
+
+    votes: Mapping[SubscriberId, Sequence[Vote]]
+    liked: Mapping[str, WorkId]
+    works: Mapping[WorkId, Work]
+    vectors: Mapping[WorkId, NDArray[np.float32]]
+    texts: Mapping[str, NDArray[np.float32]]
+    leanings: Mapping[SubscriberId, float]
+
+    def reader(self, subscriber: Subscriber, *, now: datetime) -> ProfileVectors:
+        """As known at `now`. Liked references and votes whose work is unknown or not embedded teach nothing yet."""
+        votes = [vote for vote in self.votes.get(subscriber.id, ()) if vote.at <= now]
+        known = [each for each in opinions(subscriber, votes, self.liked) if each.work_id in self.vectors]
+        return build_profile_vectors(
+            subscriber.id,
+            subscriber.profile,
+            text_vectors=self.texts,
+            examples=[example(self.works[each.work_id], self.vectors[each.work_id], each) for each in known],
+            now=now,
+            leaning=self.leanings.get(subscriber.id, 0.0),
+        )
+
+
+async def load_tastes(storage: Storage, model: str, subscribers: Sequence[Subscriber], background: Background, *, now: datetime) -> Tastes:
     ids = [subscriber.id for subscriber in subscribers]
     votes = await storage.votes(ids)
     liked = await storage.resolve(sorted({reference for subscriber in subscribers for reference in subscriber.profile.liked}))
-    work_ids = sorted({vote.work_id for several in votes.values() for vote in several} | set(liked.values()))
-    known, rows = await storage.work_vectors(model, work_ids)
-    vectors = dict(zip(known, rows, strict=True))
-    works = await storage.works(known)
-    texts = await storage.text_vectors(model, sorted({text for each in subscribers for text in each.profile.own_words}))
-    learned = calibration.leanings(background.calibration, await storage.judged(since=now - REMEMBERED, subscriber_ids=ids))
-    return [
-        build_profile_vectors(
-            subscriber.id,
-            subscriber.profile,
-            text_vectors=texts,
-            examples=[
-                example(works[each.work_id], vectors[each.work_id], each)
-                for each in opinions(subscriber, votes.get(subscriber.id, []), liked)
-                if each.work_id in vectors
-            ],
-            now=now,
-            leaning=learned.get(subscriber.id, 0.0),
-        )
-        for subscriber in subscribers
-    ]
+    known, rows = await storage.work_vectors(
+        model, sorted({vote.work_id for each in votes.values() for vote in each} | set(liked.values()))
+    )
+    return Tastes(
+        votes=votes,
+        liked=liked,
+        works=await storage.works(known),
+        vectors=dict(zip(known, rows, strict=True)),
+        texts=await storage.text_vectors(model, sorted({text for each in subscribers for text in each.profile.own_words})),
+        leanings=calibration.leanings(background.calibration, await storage.judged(since=now - REMEMBERED, subscriber_ids=ids)),
+    )
+
+
+async def load_readers(
+    storage: Storage, model: str, subscribers: Sequence[Subscriber], background: Background, *, now: datetime
+) -> list[ProfileVectors]:
+    """One ProfileVectors a subscriber, in order."""
+    tastes = await load_tastes(storage, model, subscribers, background, now=now)
+    return [tastes.reader(subscriber, now=now) for subscriber in subscribers]
 
 
 def example(work: Work, vector: NDArray[np.float32], vote: Vote) -> Example:
@@ -57,7 +78,7 @@ async def load_background(storage: Storage, model: str, dimension: int) -> Backg
     return Background.from_arrays(stored[1]) if stored else Background.empty(dimension)
 
 
-def opinions(subscriber: Subscriber, votes: Sequence[Vote], liked: dict[str, WorkId]) -> list[Vote]:
+def opinions(subscriber: Subscriber, votes: Sequence[Vote], liked: Mapping[str, WorkId]) -> list[Vote]:
     """Votes, and liked references as votes without a date of their own; a vote on the same work has the last word."""
     voted = {vote.work_id for vote in votes}
     examples = dict.fromkeys(liked[reference] for reference in subscriber.profile.liked if reference in liked)

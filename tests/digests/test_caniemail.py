@@ -153,9 +153,8 @@ def test_what_some_mail_program_lacks_is_used_for_a_reason(features: dict[str, o
     used = set[str]().union(*(Used(html, features).found for html in mails))
     missing = lacking(features, used)
     empty = Used(compile_mjml("<mjml><mj-body></mj-body></mjml>", "empty"), features).found
-    print(
-        f"{len(used)} features used, {len(missing)} lacking somewhere; an empty MJML template: {len(empty)}, {len(lacking(features, empty))}"
-    )
+    counts = len(used), len(missing), len(empty), len(lacking(features, empty))
+    print("{} features used, {} of them lacking somewhere; an empty MJML template uses {}, {} lacking".format(*counts))
     assert len(used) > 40
     assert {name: programs for name, programs in missing.items() if name not in ALLOWED} == {}
     assert set(ALLOWED) <= set(missing), "these need no reason any more"

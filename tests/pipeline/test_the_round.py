@@ -385,6 +385,20 @@ async def test_an_issue_that_cannot_be_rendered_fails_alone(round_: Round) -> No
     assert (await round_.storage.deliveries_of(first.id, limit=1))[0].state is DeliveryState.FAILED
 
 
+async def test_a_broken_template_stops_the_run_and_costs_no_issue(round_: Round, tmp_path: Path) -> None:
+    await composed(round_, 3)
+    messages, good = round_.steps.messages, round_.steps.messages.templates
+    (tmp_path / "email").mkdir()
+    (tmp_path / "email" / "digest.txt.j2").write_text("{{ links.one_click }}\n{{ issue.lien }}", encoding="utf-8")
+    messages._templates = TemplateLoader([tmp_path, bundled("templates")]).load()
+    delivered = await round_.steps.deliver()
+    assert (delivered.sent, delivered.failed) == (0, 0)
+    assert f"{tmp_path}/email/digest.txt.j2:2: {{{{ issue.lien }}}}" in str(delivered.fault)
+    messages._templates = good
+    round_.clock.advance(hours=1)
+    assert (await round_.steps.deliver()).sent == 3
+
+
 async def test_a_stopped_run_gives_back_what_it_has_not_sent(round_: Round) -> None:
     await composed(round_, 3)
     rules = round_.steps.rules.deliver

@@ -9,7 +9,7 @@ from random import Random
 from typing import Generic, TypeVar
 
 from paperround.delivery import outbox
-from paperround.errors import PaperroundError, StorageError
+from paperround.errors import PaperroundError, StorageError, TemplateError
 from paperround.models import Delivery, DeliveryId, DeliveryState, EngineId, SendResult, SmtpPhase
 from paperround.pipeline.interfaces import Clock, Storage, Transport
 from paperround.pipeline.messages import Letter, Messages
@@ -147,8 +147,10 @@ class DeliveryRun:
 
         try:
             envelope = self.messages.envelope(letter, self.clock.now())
+        except TemplateError as error:  # no word on this mail: it waits until the template is mended
+            result: SendResult | None = SendResult(accepted=False, phase=SmtpPhase.LOCAL, reply=str(error))
         except (PaperroundError, ValueError) as error:
-            result: SendResult | None = SendResult(accepted=False, phase=SmtpPhase.LOCAL, enhanced="5.6.0", reply=str(error))
+            result = SendResult(accepted=False, phase=SmtpPhase.LOCAL, enhanced="5.6.0", reply=str(error))
         else:
             result = await self.transport.send(envelope, before_mail=before_mail)
         if result is None:  # cancelled between claim and MAIL

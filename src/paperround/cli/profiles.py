@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import print_json, say
-from paperround.cli.session import CommandFailedError, JsonFlag, with_parts
+from paperround.cli.output import print_json, say, warn
+from paperround.cli.session import CommandFailedError, JsonFlag, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.models import Subscriber
@@ -23,22 +23,27 @@ def register(app: typer.Typer) -> None:
 def show(context: typer.Context, email: str, json_: JsonFlag = False) -> None:
     """Show a profile and the votes it has learned from."""
 
-    async def work(parts: "Parts") -> "tuple[Subscriber, list[dict[str, Any]]]":
-        subscriber = await parts.storage.find_subscriber(email)
-        votes = await parts.storage.votes([subscriber.id])
-        return subscriber, [{"value": v.value, "title": v.title, "at": v.at, "way": v.way} for v in votes.get(subscriber.id, []) if v.value]
+    async def work(parts: "Parts") -> "tuple[Subscriber, list[dict[str, Any]], list[str]]":
+        from paperround.pipeline.explain import explain_learning
 
-    subscriber, votes = with_parts(context, work)
+        subscriber = await parts.storage.find_subscriber(email)
+        votes = (await parts.storage.votes([subscriber.id])).get(subscriber.id, [])
+        lessons = await explain_learning(parts.storage, parts.embedder.model, subscriber, now=parts.clock.now())
+        return subscriber, [{"value": v.value, "title": v.title, "at": v.at, "way": v.way} for v in votes if v.value], lessons
+
+    subscriber, votes, lessons = with_parts(context, work)
     from paperround.subscribers.profile_files import profile_text
 
     if json_:
         from paperround.subscribers.profile_layers import profile_to_values
 
-        print_json({"email": subscriber.email, "profile": profile_to_values(subscriber.profile), "votes": votes})
+        print_json({"email": subscriber.email, "profile": profile_to_values(subscriber.profile), "votes": votes, "learned": lessons})
         return
     say(profile_text(subscriber.profile, email=subscriber.email))
     for vote in votes:
         say(f"{'liked' if vote['value'] > 0 else 'disliked'} {str(vote['at'])[:10]} by {vote['way']}: {vote['title']}")
+    for lesson in lessons:
+        say(f"learned: {lesson}")
 
 
 @group.command("export")
@@ -95,6 +100,10 @@ def add_interest(context: typer.Context, email: str, text: str, weight: Annotate
     """Add an interest in the reader's own words."""
     interest = {"text": text, "weight": weight} if weight != 1 else text
     change(context, email, lambda values: {"interests": [*values.get("interests", []), interest]})
+    from paperround.matching.learned import language_note
+
+    if note := language_note(text, settings(context).embedding.model):
+        warn(note)
 
 
 @group.command("remove-interest")

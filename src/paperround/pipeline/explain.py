@@ -7,6 +7,7 @@ from paperround.digests import selection
 from paperround.digests.due_dates import period_of
 from paperround.errors import NotFoundError
 from paperround.matching import scoring
+from paperround.matching.learned import learned
 from paperround.models import Delivery, Digest, Subscriber
 from paperround.pipeline.interfaces import Storage
 from paperround.pipeline.readers import load_background, load_readers
@@ -38,6 +39,13 @@ async def explain_match(storage: Storage, model: str, subscriber: Subscriber, re
         "because": f"{match.reason.kind}: {match.reason.text} ({match.reason.share:.0%} of the score)",
         "parts": dict(match.parts),
     }
+
+
+async def explain_learning(storage: Storage, model: str, subscriber: Subscriber, *, now: datetime) -> list[str]:
+    """What the subscriber's votes have taught, in sentences."""
+    background = await load_background(storage, model, 0)
+    (reader,) = await load_readers(storage, model, [subscriber], background, now=now)
+    return learned(reader)
 
 
 async def explain_delivery(storage: Storage, subscriber: Subscriber, period: date | None) -> list[str]:

@@ -3,12 +3,17 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import jinja2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
 
 from paperround.bundled_files import bundled
 from paperround.digests import template_loader
+from paperround.digests.lean_jinja import LeanCode
 from paperround.digests.template_loader import TemplateLoader, Templates
-from paperround.errors import TemplateError
+from paperround.errors import ConfigError, TemplateError
 
 MAIL = """<mjml lang="{{ language }}" dir="ltr">
 <mj-head>
@@ -172,3 +177,89 @@ def test_a_shared_part_is_taken_from_the_templates_and_from_nowhere_else(tmp_pat
 def test_a_statement_may_stand_within_a_value(tmp_path: Path) -> None:
     row = '<tr><td title="{% if rows %}a{% endif %}">{{ title }}</td></tr>'
     assert '<td title="a">A &#34;title&#34;' in rendered(TemplateLoader([folder(tmp_path, mail_mjml=mail(row))]).load())
+
+
+def test_a_fault_while_rendering_is_named_with_the_line_it_was_written_in(tmp_path: Path) -> None:
+    rows = "<tr><td>\n{% for row in rows %}\n<p>{{ row.text }}</p>\n{{ row.txet }}\n{% endfor %}\n</td></tr>"
+    templates = TemplateLoader([folder(tmp_path, mail_mjml=mail(rows), note_txt="fine\n{{ titel }}")]).load()
+    line = mail(rows).split("\n").index("{{ row.txet }}") + 1
+    with pytest.raises(TemplateError, match=rf"mail\.mjml\.j2:{line}: {{{{ row\.txet }}}}: .*txet"):
+        rendered(templates)
+    with pytest.raises(TemplateError, match=r"note\.txt\.j2:2: {{ titel }}: 'titel' is undefined"):
+        templates.get("email/note.txt.j2").render(title="x")
+
+
+def test_the_line_of_a_tag_costs_no_space_around_it(tmp_path: Path) -> None:
+    rows = "<tr><td>a\n{%- if rows %}\n b\n{%- endif -%}\n c {{- title -}} d</td></tr>"
+    html = rendered(TemplateLoader([folder(tmp_path, mail_mjml=mail(rows))]).load())
+    assert "<td>ab" in html.replace("\n", "").replace(" ", "")
+    assert "cA &#34;title&#34;d</td>" in html
+
+
+def test_a_fault_in_a_shared_part_is_named_with_its_own_line(tmp_path: Path) -> None:
+    text = mail("").replace("<mj-section>", '<mj-include path="email/_part.mjml.j2" /><mj-section>')
+    templates = folder(tmp_path, mail_mjml=text)
+    for part, place in (("\n\n{% if x %}", 3), ("\n<mj-txet></mj-txet>", 2)):
+        (templates / "email" / "_part.mjml.j2").write_text(part, encoding="utf-8")
+        with pytest.raises(TemplateError, match=rf"_part\.mjml\.j2:{place}: "):
+            TemplateLoader([templates]).load().get("email/mail.mjml.j2")
+
+
+def test_a_start_with_a_full_cache_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    templates, cache = folder(tmp_path / "t", mail_mjml=mail(ROWS)), tmp_path / "cache"
+    first = rendered(TemplateLoader([templates], cache).load())
+    monkeypatch.setattr(template_loader, "compile_mjml", lambda *_: pytest.fail("MJML compiled again"))
+    monkeypatch.setattr(jinja2.Environment, "_parse", lambda *_: pytest.fail("Jinja compiled again"))
+    assert rendered(TemplateLoader([templates], cache).load()) == first
+
+
+def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+    templates, cache = folder(tmp_path / "t", mail_mjml=mail(ROWS)), tmp_path / "cache"
+    first = rendered(TemplateLoader([templates], cache).load())
+    for kept in cache.glob("*.jinja"):
+        kept.write_bytes(kept.read_bytes()[:40])
+    for kept in cache.glob("*.html"):
+        kept.write_bytes(b"\xff")
+    assert rendered(TemplateLoader([templates], cache).load()) == first
+
+
+def test_every_template_that_is_broken_is_told(tmp_path: Path) -> None:
+    texts = {"a_txt": "{% if %}", "b_txt": "fine", "c_txt": "{{ x|nofilter }}"}
+    faults = TemplateLoader([folder(tmp_path, **texts)]).faults()
+    assert sorted(faults) == ["email/a.txt.j2", "email/c.txt.j2"]
+    assert str(faults["email/c.txt.j2"]).startswith(f"{tmp_path}/email/c.txt.j2:1: ")
+
+
+def test_an_operators_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        TemplateLoader([tmp_path / "nowhere", bundled("templates")]).load()
+
+
+def test_an_operators_broken_template_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=r"digest\.txt\.j2:1: "):
+        TemplateLoader([folder(tmp_path, digest_txt="{% for %}"), bundled("templates")]).load()
+
+
+def test_an_operators_template_may_use_what_any_jinja_template_may(tmp_path: Path) -> None:
+    text = "{{ row.text }} {{ row.missing is defined }} {% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(1) }} {{ rows[0].text }}"
+    theirs, ours = folder(tmp_path / "theirs", mail_txt=text), folder(tmp_path / "ours", other_txt="ours")
+    page = TemplateLoader([theirs, ours]).load().get("email/mail.txt.j2")
+    assert page.render(row={"text": "a"}, rows=[{"text": "b"}]) == "a False <1> b"
+
+
+escaped = st.one_of(st.text(max_size=40), st.integers(), st.text(max_size=40).map(Markup), st.none(), st.floats(allow_nan=False))
+
+
+@given(values=st.lists(escaped, max_size=4))
+@pytest.mark.parametrize("name", ["email/mail.html.j2", "email/mail.txt.j2", "web/mail.html.j2"])
+def test_our_code_prints_what_jinjas_prints(name: str, values: list[object]) -> None:
+    text = """{% macro shown(x) %}<i>{{ x }}</i>{% endmacro %}{{ shown(values[0]) if values else "none" }}
+{% for value in values %}{% set kept %}({{ value }}){% endset %}{{ loop.index }} {{ value }} {{ kept }} {{ "<" ~ value }}
+{%- if loop.last %} {{ values|join("<") }}{% endif %}{% endfor %}{{ "%s<" % (values|length) }}{{ "<b>"|safe * 2 }}"""
+
+    def environment() -> jinja2.Environment:
+        return jinja2.Environment(autoescape=lambda each: not str(each).endswith(".txt.j2"), loader=jinja2.DictLoader({name: text}))
+
+    lean = environment()
+    lean.code_generator_class = LeanCode
+    assert lean.get_template(name).render(values=values) == environment().get_template(name).render(values=values)

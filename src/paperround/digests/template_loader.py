@@ -11,6 +11,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 
 import jinja2
 from jinja2.bccache import Bucket
@@ -205,8 +206,10 @@ class _KeptCode(jinja2.FileSystemBytecodeCache):
     """Compiled Jinja on the disk. A cache that cannot be read or written costs time, nothing else."""
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        with suppress(OSError):
+        try:
             super().load_bytecode(bucket)
+        except (OSError, EOFError, TypeError, ValueError, UnpicklingError):  # unreadable, or cut short by a full disk
+            bucket.reset()
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         with suppress(OSError):

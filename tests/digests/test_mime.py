@@ -3,7 +3,7 @@
 import email
 import email.policy
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from types import ModuleType
@@ -169,6 +169,40 @@ def test_no_words_break_a_header_and_all_of_them_read_back(subject: str, name: s
     head = raw.split(b"\r\n\r\n", 1)[0]
     unfolded = re.sub(rb"\r\n[ \t]+", b" ", head).split(b"\r\n")
     assert not any(b"=?" in each for each in unfolded if each.startswith((b"List-", b"Message-ID")))
+
+
+FIELDS = ("recipient", "message_id", "one_click", "unsubscribe_mailto", "preferences", "archive", "sender", "list_id", "Feedback-ID")
+
+
+@given(field=st.sampled_from(FIELDS), text=st.one_of(words, st.text(alphabet="a@.:/-<>\r\n \x00é", max_size=60)))
+@example("one_click", "https://e.example/\r\nBcc: eve@example.org")
+@example("recipient", "ada@example.org,eve@example.org\n")
+@example("list_id", "x>\r\n\r\n<html>")
+def test_whatever_a_field_holds_it_is_refused_or_stays_in_its_header(field: str, text: str) -> None:
+    given: dict[str, Any] = {field: text}
+    if field in {each.name for each in fields(ReaderLinks)}:
+        given = {"links": replace(LINKS, **given)}
+    elif field in {each.name for each in fields(ListIdentity)}:
+        given = {"identity": replace(IDENTITY, **given)}
+    elif field == "Feedback-ID":
+        given = {"list_headers": given}
+    try:
+        raw = built(**given)
+    except ValueError:
+        return
+    assert max(map(len, lines(raw))) <= 998
+    heads = [re.sub(rb"\r\n[ \t]+", b" ", each.split(b"\r\n\r\n", 1)[0]).split(b"\r\n") for each in (raw, built(**plain_twin(given)))]
+    names = [[line.split(b":", 1)[0] for line in head] for head in heads]
+    assert names[0] == names[1]
+    assert raw.isascii()
+
+
+def plain_twin(given: dict[str, Any]) -> dict[str, Any]:
+    """The same headers with nothing odd in them; where a link is empty its header is left out."""
+    twin: dict[str, Any] = {"list_headers": {"Feedback-ID": "a"}} if "list_headers" in given else {}
+    if links := given.get("links"):
+        twin["links"] = replace(LINKS, **{each.name: None for each in fields(ReaderLinks) if not getattr(links, each.name)})
+    return twin
 
 
 @given(st.text(max_size=500), st.text(max_size=500))

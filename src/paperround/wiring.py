@@ -195,7 +195,6 @@ def action_rules(settings: Settings) -> ActionRules:
         message_domain=settings.mail_domain,
         consent_text=settings.list.consent_text,
         reply_domain=settings.list.address.rpartition("@")[2] if settings.list.address else None,
-        language=settings.list.language,
         default_profile=settings.default_profile,
     )
 

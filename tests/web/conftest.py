@@ -126,7 +126,7 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
         clock=clock,
         base_url=BASE,
         consent_text=rules.consent_text,
-        retention={"Sign-ups that nobody confirmed": "7 days"},
+        retention={"Sign-ups that nobody confirmed": timedelta(days=7)},
         search=found,
         explain=explain,
     )

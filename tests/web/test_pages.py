@@ -523,3 +523,27 @@ async def test_what_is_forgotten_is_found_nowhere(site: Site, tmp_path: Path, ca
     assert "unmistakable" not in "".join(capfd.readouterr()).lower()
     assert (await site.client.post(site.path(links.one_click), **URLENCODED)).status_code == 200
     assert (await site.client.get(site.path(links.feed_rss))).status_code == 404
+
+
+async def test_pages_speak_the_browsers_language_and_readers_pages_the_readers(site: Site) -> None:
+    german = {"Accept-Language": "it, de-AT;q=0.9, en;q=0.5"}
+    front = (await site.client.get("/", headers=german)).text
+    for words in ('lang="de"', "Worüber gesprochen wird", "Montag bis Freitag", "Abonnieren", "Zeitzone"):
+        assert words in front
+    assert "What" not in re.sub(r"<[^>]+>", "", front)
+    kept = (await site.client.get("/privacy", headers=german)).text
+    assert "7 Tage" in kept
+    answer = await site.client.post("/subscribe", data={"email": "a@example.org", "interests": "drafts on the cheap"}, headers=german)
+    assert "Sehen Sie in Ihre Mails" in answer.text
+    assert (await site.storage.find_subscriber("a@example.org")).profile.language == "de"
+    (question,) = await site.outbox(MailKind.CONFIRMATION)
+    assert question.values["language"] == "de"
+    await site.actions.change_profile(site.ada, {"language": "fr"}, way="reader")
+    for url, words in (
+        (site.links.preferences, "Votre rythme"),
+        (site.links.votes[1][0], "Plus comme ceci"),
+        (site.links.one_click, "Quitter"),
+    ):
+        page = (await site.client.get(site.path(url), headers=german)).text
+        assert 'lang="fr"' in page
+        assert words in page

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from paperround.digests import due_dates
+from paperround.digests.catalogues import speech
 from paperround.errors import AlreadyExistsError, ConsentError, NotFoundError, PaperroundError, TokenError
 from paperround.models import (
     Channel,
@@ -46,7 +47,6 @@ class ActionRules:
     message_domain: str  # right side of Message-IDs
     consent_text: str  # what a reader agrees to, as it is shown at sign-up
     reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
-    language: str = "en"  # of the confirmation mail
     confirm_once_in: timedelta = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
     default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
 
@@ -239,7 +239,8 @@ class SubscriberActions:
             if await self._find(address) or await self.suppressed(address) not in NO_HINDRANCE or await self._mailed_lately(address):
                 return
             url = signed_links.move_link(self.keys, self.rules.base_url, subscriber, address, self.clock.now() + FRESH)
-            lines = ["A reader asks for the paper to come to this address from now on. The button works for one hour."]
+            _ = speech(subscriber.profile.language)
+            lines = [_("A reader asks for the paper to come to this address from now on. The button works for one hour.")]
             values = {"language": subscriber.profile.language, "lines": lines, "confirm_url": url}
             await self._queue(MailKind.CONFIRMATION, subscriber.id, address, {**values, "consent_text": self.rules.consent_text})
 
@@ -253,9 +254,10 @@ class SubscriberActions:
             raise TokenError
         await self.storage.move_address(subscriber.id, new, self._event(EventKind.MOVED, state, "page"))
         await self.storage.unsuppress(signed_links.address_hash(self.keys, new))
-        lines = ["It was confirmed from there; everything else stays as it was, and nothing more comes here."]
-        lines.append("If this was not you, write to us at once.")
-        await self.answer(subscriber, {"subject": "Your paper goes to another address now", "lines": lines})
+        _ = speech(subscriber.profile.language)
+        lines = [_("It was confirmed from there; everything else stays as it was, and nothing more comes here.")]
+        lines.append(_("If this was not you, write to us at once."))
+        await self.answer(subscriber, {"subject": _("Your paper goes to another address now"), "lines": lines})
         await self.suppress(signed_links.address_hash(self.keys, old), reason=MOVED, evidence="the reader moved to another address")
         return await self.storage.subscriber(subscriber.id)
 
@@ -393,10 +395,11 @@ class SubscriberActions:
 
     async def _ask_for_confirmation(self, subscriber: Subscriber, address: str) -> None:
         """Nothing that a visitor typed stands in this mail: whoever gets it may never have heard of us."""
-        look = await self._issue_of_last_week((await self.storage.subscriber(subscriber.id)).profile)
+        profile = (await self.storage.subscriber(subscriber.id)).profile
+        look = await self._issue_of_last_week(profile)
         values: dict[str, Any] = {
             "titles": [item.work.title for item in look.chosen] if look else [],
-            "language": self.rules.language,
+            "language": profile.language,
             "consent_text": self.rules.consent_text,
             "confirm_reply": self.rules.reply_domain is not None,
             "confirm_url": signed_links.confirm_link(self.keys, self.rules.base_url, subscriber.public_id, subscriber.link_epoch),
@@ -418,8 +421,9 @@ class SubscriberActions:
     async def mail_owner_link(self, subscriber: Subscriber) -> None:
         """Mail the owner a link, good for an hour, to what a link in an issue is not worth."""
         url = self.owner_link(subscriber)
-        lines = ["You asked for the page where your whole profile can be read and changed. The link works for one hour."]
-        await self.answer(subscriber, {"subject": "The link to your own page", "lines": lines, "links": [("Open my page", url)]})
+        _ = speech(subscriber.profile.language)
+        lines = [_("You asked for the page where your whole profile can be read and changed. The link works for one hour.")]
+        await self.answer(subscriber, {"subject": _("The link to your own page"), "lines": lines, "links": [(_("Open my page"), url)]})
 
     async def _queue(self, kind: MailKind, subscriber_id: SubscriberId | None, recipient: str, values: Mapping[str, Any]) -> None:
         message_id = f"{secrets.token_hex(16)}@{self.rules.message_domain}"  # unguessable: a reply to it proves that it arrived

@@ -13,9 +13,10 @@ from paperround.errors import NotFoundError, StorageError, TokenError
 from paperround.web import archive, confirm, front_page, health, one_click, personal_feeds, preferences, trending, votes
 from paperround.web.headers import DEFAULTS, SecurityHeaders
 from paperround.web.services import WebServices, message, services_of
+from paperround.web.wording import marked as _
 
-NOT_HERE = ("There is nothing here", "The link may be incomplete: try it again from the mail, or copy the whole of it.")
-GONE = ("This link is no longer good", "It was replaced, or its time is over. The newest mail from us has one that works.")
+NOT_HERE = (_("There is nothing here"), _("The link may be incomplete: try it again from the mail, or copy the whole of it."))
+GONE = (_("This link is no longer good"), _("It was replaced, or its time is over. The newest mail from us has one that works."))
 
 
 def create_app(services: WebServices) -> Starlette:
@@ -78,20 +79,20 @@ async def unknown_link(request: Request, error: Exception) -> Response:
 async def refused(request: Request, error: Exception) -> Response:
     """What HTTP itself refuses: methods, sizes."""
     assert isinstance(error, HTTPException)
-    words = {405: "That cannot be done here", 413: "That is too long"}.get(error.status_code, "That did not work")
+    words = {405: _("That cannot be done here"), 413: _("That is too long")}.get(error.status_code, _("That did not work"))
     answer = message(request, words, status=error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def not_now(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's shape)
-    answer = message(request, "Not just now", "Our database does not answer. Please try again in a few minutes.", status=503)
+    answer = message(request, _("Not just now"), _("Our database does not answer. Please try again in a few minutes."), status=503)
     answer.headers["Retry-After"] = "120"
     return answer
 
 
 async def broken(request: Request, error: Exception) -> Response:  # noqa: ARG001
     """Outside the middleware, so the headers are added here; nothing of the request or the error is shown."""
-    answer = message(request, "Something broke on our side", "It is written down. Nothing you did was lost.", status=500)
+    answer = message(request, _("Something broke on our side"), _("It is written down. Nothing you did was lost."), status=500)
     answer.headers.update(DEFAULTS)
     return answer

@@ -5,22 +5,25 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.responses import Response
 
+from paperround.digests.catalogues import speech
 from paperround.errors import AlreadyExistsError, ConsentError
 from paperround.models import ConsentState, Subscriber
 from paperround.subscribers.signed_links import Purpose
 from paperround.web.guards import network_of
 from paperround.web.services import message, page, services_of
+from paperround.web.wording import marked as _
 from paperround.web.wording import moment
 
 
 async def show(request: Request) -> Response:
     services = services_of(request)
-    subscriber, _ = await services.actions.holder(Purpose.CONFIRM, request.path_params["token"])
+    subscriber, _numbers = await services.actions.holder(Purpose.CONFIRM, request.path_params["token"])
     if subscriber.state is ConsentState.PENDING:
         return page(
             request,
             "confirm",
-            title="Yes, send me my paper",
+            title=_("Yes, send me my paper"),
+            language=subscriber.profile.language,
             action=request.url.path,
             consent_text=services.consent_text,
             profile=subscriber.profile,
@@ -30,7 +33,7 @@ async def show(request: Request) -> Response:
 
 async def confirm(request: Request) -> Response:
     services = services_of(request)
-    subscriber, _ = await services.actions.holder(Purpose.CONFIRM, request.path_params["token"])
+    subscriber, _numbers = await services.actions.holder(Purpose.CONFIRM, request.path_params["token"])
     with suppress(ConsentError):  # said by `settled`
         subscriber = await services.actions.confirm(subscriber, way="page", address_prefix=network_of(request))
     return settled(request, subscriber)
@@ -40,30 +43,32 @@ async def show_move(request: Request) -> Response:
     """/m/TOKEN: where the button leads that a new address is mailed."""
     services = services_of(request)
     await services.actions.holder(Purpose.MOVE, request.path_params["token"])
-    question = "Send the paper to this address?"
-    return message(request, question, services.consent_text, action=request.url.path, button="Send it here")
+    question = _("Send the paper to this address?")
+    return message(request, question, services.consent_text, action=request.url.path, button=_("Send it here"))
 
 
 async def move(request: Request) -> Response:
     services = services_of(request)
-    subscriber, (_, number) = await services.actions.holder(Purpose.MOVE, request.path_params["token"])
+    subscriber, (_ends, number) = await services.actions.holder(Purpose.MOVE, request.path_params["token"])
     try:
         await services.actions.move(subscriber, number)
     except (ConsentError, AlreadyExistsError) as error:
-        return message(request, "That is not possible now", f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
+        return message(request, _("That is not possible now"), f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
     return message(
-        request, "Your paper comes here now", "The old address was told. Your interests, votes and past issues stay as they were."
+        request, _("Your paper comes here now"), _("The old address was told. Your interests, votes and past issues stay as they were.")
     )
 
 
 def settled(request: Request, subscriber: Subscriber) -> Response:
     """How things stand, in two sentences."""
+    language = subscriber.profile.language
+    when = moment(subscriber.next_due_at, subscriber.profile.timezone, language)
     if subscriber.state is ConsentState.UNSUBSCRIBED:
-        root = services_of(request).root
-        return message(
-            request, "This subscription has ended", "Sign up again, and a new mail asks you once more.", link=(f"{root}/", "Sign up")
-        )
+        again = _("Sign up again, and a new mail asks you once more.")
+        home = f"{services_of(request).root}/", _("Sign up")
+        return message(request, _("This subscription has ended"), again, link=home, language=language)
     if subscriber.state is ConsentState.PAUSED:
-        return message(request, "You are subscribed", "Your paper is paused; a link in every issue resumes it.")
-    when = moment(subscriber.next_due_at, subscriber.profile.timezone)
-    return message(request, "You are subscribed", f"Your first issue comes {when}." if when else "No issue is scheduled yet.")
+        told = _("Your paper is paused; a link in every issue resumes it.")
+    else:
+        told = speech(language)("Your first issue comes {when}.", when=when) if when else _("No issue is scheduled yet.")
+    return message(request, _("You are subscribed"), told, language=language)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from babel.dates import format_timedelta
 from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -20,6 +21,8 @@ from paperround.web.guards import network_of
 from paperround.web.one_click import read_form
 from paperround.web.services import WebServices, message, page, services_of
 from paperround.web.trending import SHOWN, VIEWS, public_issue, trending
+from paperround.web.wording import language_of
+from paperround.web.wording import marked as _
 
 LONGEST_SEARCH = 300  # characters
 PUBLIC = {"X-Robots-Tag": "all"}
@@ -34,7 +37,7 @@ async def show(request: Request) -> Response:
     views = [each for each in VIEWS if each[0] == request.query_params.get("view")] or VIEWS
     lists = [(view, await trending(services, days)) for view, _, days in views]
     view, digest = next((each for each in lists if each[1].items), lists[0])  # on a day without news the week's is shown
-    return front(request, issue=public_issue(digest), view=view)
+    return front(request, issue=public_issue(digest, language_of(request, services.identity.language)), view=view)
 
 
 def front(request: Request, *, status: int = 200, error: str = "", form: FormData | None = None, **values: Any) -> Response:
@@ -46,7 +49,7 @@ def front(request: Request, *, status: int = 200, error: str = "", form: FormDat
         request,
         "front",
         status=status,
-        title="Your own paper",
+        title=_("Your own paper"),
         error=error,
         typed={"email": "", "interests": values.get("words", ""), "liked": "", "channels": "", **typed},
         views=VIEWS,
@@ -97,24 +100,29 @@ async def subscribe(request: Request) -> Response:
     services, form = services_of(request), await read_form(request)
     network = network_of(request)
     try:
-        values = services.actions.checked(profile_form.sign_up_values(form), "sign-up")
+        wanted = profile_form.sign_up_values(form)
+        if (language := language_of(request, services.identity.language)) != services.identity.language:
+            wanted["language"] = language
+        values = services.actions.checked(wanted, "sign-up")
         only_feed = values.get("channels") == [Channel.FEED.value]
         email = "" if only_feed else normalise_email(str(form.get("email", "")))
     except ProfileError as error:
         return front(request, status=400, error=f"{error.key.replace('_', ' ')} {error.reason}.", form=form)
     except ValueError:
-        return front(request, status=400, error="That mail address cannot be right; please look at it again.", form=form)
+        return front(request, status=400, error=_("That mail address cannot be right; please look at it again."), form=form)
     robot = bool(form.get("website"))  # a field that people do not see
     if not robot and not services.guards.sign_up(network or ""):
-        return message(request, "Too many sign-ups just now", "Please try again in an hour.", status=429)
+        return message(request, _("Too many sign-ups just now"), _("Please try again in an hour."), status=429)
     feeds: tuple[str, ...] = ()
     own_page = ""
     if only_feed and not robot:  # no mail address, no mail: the feed's addresses are all that there is, shown this once
         reader = await services.actions.sign_up_for_feed(values, way="page", address_prefix=network)
         feeds, own_page = services.actions.feed_addresses(reader), services.actions.owner_link(reader)
     looked = await services.actions.last_week(values) if services.guards.search(network or "") else None
-    look = public_issue(looked) if looked and looked.kind == "matched" else None
-    answer = page(request, "welcome", title="Your feed" if feeds else "Look into your mail", feeds=feeds, own_page=own_page, look=look)
+    look = public_issue(looked, language_of(request, services.identity.language)) if looked and looked.kind == "matched" else None
+    answer = page(
+        request, "welcome", title=_("Your feed") if feeds else _("Look into your mail"), feeds=feeds, own_page=own_page, look=look
+    )
     if not robot and not only_feed:
         answer.background = BackgroundTask(services.actions.sign_up, email, values, way="page", address_prefix=network)
     return answer
@@ -122,6 +130,11 @@ async def subscribe(request: Request) -> Response:
 
 async def privacy(request: Request) -> Response:
     services = services_of(request)
-    answer = page(request, "privacy", title="What is kept about readers", retention=services.retention, identity=services.identity)
+    language = language_of(request, services.identity.language)
+    kept = {
+        what: format_timedelta(long, granularity="day" if long.days else "hour", threshold=10**6, locale=language)
+        for what, long in services.retention.items()
+    }
+    answer = page(request, "privacy", title=_("What is kept about readers"), retention=kept, identity=services.identity)
     answer.headers.update(PUBLIC)
     return answer

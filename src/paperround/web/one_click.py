@@ -11,6 +11,7 @@ from paperround.models import ConsentState, Subscriber
 from paperround.subscribers import signed_links
 from paperround.subscribers.signed_links import Purpose
 from paperround.web.services import message, page, services_of
+from paperround.web.wording import marked as _
 
 LEFT = (ConsentState.UNSUBSCRIBED, ConsentState.FORGOTTEN)
 
@@ -21,7 +22,7 @@ async def leaver(request: Request) -> Subscriber | None:
     token = request.path_params["token"]
     signed_links.read_token(services.actions.keys, Purpose.UNSUBSCRIBE, token)  # raises for what we did not sign
     try:
-        subscriber, _ = await services.actions.holder(Purpose.UNSUBSCRIBE, token)
+        subscriber, _numbers = await services.actions.holder(Purpose.UNSUBSCRIBE, token)
     except TokenError:
         return None
     return subscriber
@@ -32,7 +33,7 @@ async def show(request: Request) -> Response:
     subscriber = await leaver(request)
     if subscriber is None or subscriber.state in LEFT:
         return done(request)
-    return page(request, "unsubscribe", title="Unsubscribe", action=request.url.path)
+    return page(request, "unsubscribe", title=_("Unsubscribe"), language=subscriber.profile.language, action=request.url.path)
 
 
 async def unsubscribe(request: Request) -> Response:
@@ -48,7 +49,7 @@ async def unsubscribe(request: Request) -> Response:
 
 
 def done(request: Request) -> Response:
-    return message(request, "You are unsubscribed", "Nothing more will be sent to you, not even what was already on its way out.")
+    return message(request, _("You are unsubscribed"), _("Nothing more will be sent to you, not even what was already on its way out."))
 
 
 async def read_form(request: Request) -> FormData:

@@ -21,16 +21,17 @@ from paperround.subscribers.signed_links import Purpose, normalise_email
 from paperround.web import profile_form
 from paperround.web.one_click import read_form
 from paperround.web.services import message, page, services_of
+from paperround.web.wording import marked as _
 from paperround.web.wording import moment
 
 SAID = {
-    "saved": "Saved. It counts from the next issue on.",
-    "paused": "Paused. Nothing comes until the pause ends.",
-    "resumed": "Your paper comes again.",
-    "vote": "The vote is taken back.",
-    "link": "A mail with a link to your whole page is on its way to you. The link works for an hour.",
-    "move": "A mail with one button is on its way there, unless a paper comes there already. Until it is pressed, nothing changes.",
-    "feed": "Your feed has a new address; the old one is closed.",
+    "saved": _("Saved. It counts from the next issue on."),
+    "paused": _("Paused. Nothing comes until the pause ends."),
+    "resumed": _("Your paper comes again."),
+    "vote": _("The vote is taken back."),
+    "link": _("A mail with a link to your whole page is on its way to you. The link works for an hour."),
+    "move": _("A mail with one button is on its way there, unless a paper comes there already. Until it is pressed, nothing changes."),
+    "feed": _("Your feed has a new address; the old one is closed."),
 }
 
 
@@ -59,13 +60,21 @@ async def shown(request: Request, subscriber: Subscriber, owner: bool, error: Pr
         "next": moment(subscriber.next_due_at, profile.timezone, profile.language),
         "until": moment(subscriber.paused_until, profile.timezone, profile.language),
         "one_click": signed_links.reader_links(services.actions.keys, services.base_url, subscriber, pages=False, feeds=False).one_click,
+        "language": profile.language,
         "today": services.clock.now().date().isoformat(),
     }
     status = 400 if error else 200
     if not owner:
         fields = profile_form.schedule_choices(profile.schedule, profile.timezone)
         return page(
-            request, "preferences", status=status, title="Your schedule", owner=False, can_mail=bool(subscriber.email), **common, **fields
+            request,
+            "preferences",
+            status=status,
+            title=_("Your schedule"),
+            owner=False,
+            can_mail=bool(subscriber.email),
+            **common,
+            **fields,
         )
     votes = (await services.storage.votes([subscriber.id])).get(subscriber.id, [])
     names = [name for source in await services.storage.sources() for name in (source.name, *source.tags)]
@@ -73,7 +82,7 @@ async def shown(request: Request, subscriber: Subscriber, owner: bool, error: Pr
         request,
         "preferences",
         status=status,
-        title="Your page",
+        title=_("Your page"),
         owner=True,
         email=subscriber.email,
         profile=profile,
@@ -107,7 +116,7 @@ async def act(request: Request) -> Response:
     except ProfileError as error:
         return await shown(request, subscriber, owner, error)
     except ConsentError as error:
-        return message(request, "That is not possible now", f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
+        return message(request, _("That is not possible now"), f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
     if isinstance(done, Response):
         return done
     return RedirectResponse(f"{request.url.path.rpartition('/')[0]}?done={done}", 303)
@@ -204,7 +213,9 @@ async def erase(request: Request, subscriber: Subscriber, form: FormData) -> Res
     services = services_of(request)
     await services.actions.forget(subscriber, way="page")
     services.feeds.clear()
-    return message(request, "Everything about you is erased", "A keyed hash of your address remains, so that no list brings you back.")
+    return message(
+        request, _("Everything about you is erased"), _("A keyed hash of your address remains, so that no list brings you back.")
+    )
 
 
 ANYONE = {"schedule": save_timing, "pause": pause, "resume": resume, "link": mail_link}

@@ -13,22 +13,24 @@ from starlette.datastructures import FormData
 from paperround.digests.due_dates import DAYS, parse_schedule
 from paperround.models import Profile
 from paperround.sources.references import references
+from paperround.web.wording import marked as _
 
 RHYTHMS = (
-    ("weekdays", "Monday to Friday"),
-    ("daily", "Every day"),
-    ("weekly", "Once a week"),
-    ("monthly", "Once a month"),
-    ("off", "Never"),
+    ("weekdays", _("Monday to Friday")),
+    ("daily", _("Every day")),
+    ("weekly", _("Once a week")),
+    ("monthly", _("Once a month")),
+    ("off", _("Never")),
 )
-WEIGHTS = ((0.5, "a little"), (1.0, "normally"), (2.0, "much"), (4.0, "very much"))
-CHANNELS = (("email feed", "By mail and as a feed"), ("email", "By mail"), ("feed", "As a feed only: no mail address needed"))
+WEIGHTS = ((0.5, _("a little")), (1.0, _("normally")), (2.0, _("much")), (4.0, _("very much")))
+CHANNELS = (("email feed", _("By mail and as a feed")), ("email", _("By mail")), ("feed", _("As a feed only: no mail address needed")))
 STRENGTHS = (
-    ("auto", "what is likely to interest me"),
-    ("0.25", "also what may"),
-    ("0.75", "only what is very close"),
-    ("0", "everything, best first"),
+    ("auto", _("what is likely to interest me")),
+    ("0.25", _("also what may")),
+    ("0.75", _("only what is very close")),
+    ("0", _("everything, best first")),
 )
+DAY_NAMES = (_("Monday"), _("Tuesday"), _("Wednesday"), _("Thursday"), _("Friday"), _("Saturday"), _("Sunday"))
 SPARE_ROWS = 3  # empty lines for more interests
 TEXT_KEYS = ("avoid", "must", "never")
 _AREAS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
@@ -135,7 +137,13 @@ def choices(profile: Profile, source_names: Sequence[str]) -> dict[str, Any]:
 
 
 def schedule_choices(schedule: str, timezone: str) -> dict[str, Any]:
-    return {**schedule_fields(schedule), "rhythms": RHYTHMS, "days": DAYS, "zones": zones(), "timezone": timezone}
+    return {
+        **schedule_fields(schedule),
+        "rhythms": RHYTHMS,
+        "days": tuple(zip(DAYS, DAY_NAMES, strict=True)),
+        "zones": zones(),
+        "timezone": timezone,
+    }
 
 
 def with_own(known: Sequence[tuple[Any, str]], own: Mapping[Any, str]) -> list[tuple[Any, str]]:

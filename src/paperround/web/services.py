@@ -20,6 +20,8 @@ from paperround.pipeline.search import Hit, search
 from paperround.pipeline.subscriber_actions import SubscriberActions
 from paperround.web.guards import Guards
 from paperround.web.personal_feeds import FeedMemory
+from paperround.web.wording import language_of
+from paperround.web.wording import marked as _
 
 if TYPE_CHECKING:
     from paperround.wiring import Parts
@@ -39,7 +41,7 @@ class WebServices:
     clock: Clock
     base_url: str
     consent_text: str
-    retention: dict[str, str] = field(default_factory=dict)  # what is kept how long, in words, for the privacy page
+    retention: dict[str, timedelta] = field(default_factory=dict)  # what is kept how long, for the privacy page
     default_zone: str = "UTC"
     search: Search | None = None
     explain: Explain | None = None
@@ -79,12 +81,14 @@ def services_of(request: Request) -> WebServices:
 
 def page(request: Request, name: str, *, status: int = 200, title: str, **values: Any) -> HTMLResponse:
     """A page of a template in web/. Headers that every answer carries are added on the way out."""
-    return render(services_of(request), name, status=status, title=title, **values)
+    services = services_of(request)
+    spoken = {"language": language_of(request, services.identity.language), **values}
+    return render(services, name, status=status, title=title, **spoken)
 
 
 def render(services: WebServices, name: str, *, status: int = 200, title: str, **values: Any) -> HTMLResponse:
-    language = values.pop("language", services.identity.language)
-    given = {"site": services.site, "language": language, "title": title, **speech(language).functions, **values}
+    say = speech(language := values.pop("language", services.identity.language))
+    given = {"site": services.site, "language": language, "title": say(title), **say.functions, **values}
     text = services.templates.get(f"web/{name}.html.j2").render(given)
     return HTMLResponse(text, status)
 
@@ -113,18 +117,13 @@ def from_parts(parts: "Parts") -> WebServices:
         base_url=settings.base_url,
         consent_text=settings.list.consent_text,
         retention={
-            "Sign-ups that nobody confirmed": in_words(settings.retention.pending),
-            "The network a consent came from (not the whole address)": in_words(settings.retention.evidence),
-            "A feed without a mail address that nobody reads": in_words(settings.retention.unread),
-            "Papers that nobody liked": in_words(settings.retention.entries),
-            "All else": "until you have it erased",
+            _("Sign-ups that nobody confirmed"): settings.retention.pending,
+            _("The network a consent came from (not the whole address)"): settings.retention.evidence,
+            _("A feed without a mail address that nobody reads"): settings.retention.unread,
+            _("Papers that nobody liked"): settings.retention.entries,
         },
         default_zone=settings.digest.timezone,
         search=find,
         explain=explain,
         guards=Guards(sign_ups_per_network=settings.limits.sign_ups_per_network, sign_ups=settings.limits.sign_ups),
     )
-
-
-def in_words(length: timedelta) -> str:
-    return f"{length.days} days" if length.days else f"{length.total_seconds() / 3600:g} hours"

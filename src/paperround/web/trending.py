@@ -26,8 +26,9 @@ from paperround.models import (
 )
 from paperround.web.personal_feeds import FeedAnswer, reply
 from paperround.web.services import WebServices, services_of
+from paperround.web.wording import marked as _
 
-VIEWS = (("day", "Today", 1), ("week", "This week", 7), ("month", "This month", 30))
+VIEWS = (("day", _("Today"), 1), ("week", _("This week"), 7), ("month", _("This month"), 30))
 SHOWN = 10  # works in each view
 KEPT = timedelta(minutes=5)  # a view is counted anew so often
 
@@ -79,9 +80,9 @@ def nobody(now: datetime, language: str = "en") -> Subscriber:
     return Subscriber(id=SubscriberId(0), public_id="trending", email=None, state=ConsentState.ACTIVE, created_at=now, profile=profile)
 
 
-def public_issue(digest: Digest) -> IssueView:
+def public_issue(digest: Digest, language: str = "en") -> IssueView:
     """A digest that is no reader's, as pages show it: no votes, no sections."""
-    view = mail_content.view(digest, nobody(digest.created_at), ReaderLinks(one_click=""), strength_word=strength_word)
+    view = mail_content.view(digest, nobody(digest.created_at, language), ReaderLinks(one_click=""), strength_word=strength_word)
     return replace(view, items=tuple(replace(item, section=None) for item in view.items))
 
 
@@ -102,7 +103,7 @@ async def feed(request: Request) -> Response:
         self_url=f"{services.base_url}/trending.{form}",
         home_url=f"{services.base_url}/",
         updated=updated,
-        links_of=lambda _: ReaderLinks(one_click=""),
+        links_of=lambda _digest: ReaderLinks(one_click=""),
         strength_word=strength_word,
     )
     answer = FeedAnswer.of(body, MEDIA_TYPES[form], updated, None)

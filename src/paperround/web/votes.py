@@ -4,14 +4,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from paperround.digests.catalogues import speech
 from paperround.digests.mail_content import ItemView
 from paperround.models import Subscriber, WorkId
 from paperround.subscribers.signed_links import Purpose
 from paperround.web.archive import issue_view, own_digest
 from paperround.web.services import page, services_of
+from paperround.web.wording import marked as _
 
 VALUES = {"more": 1, "less": -1, "undo": 0}
-TITLES = {"more": "More like number {}?", "less": "Less like number {}?", "why": "Why number {}?"}
+TITLES = {"more": _("More like number {number}?"), "less": _("Less like number {number}?"), "why": _("Why number {number}?")}
 
 
 async def voted_item(request: Request) -> tuple[Subscriber, WorkId, ItemView]:
@@ -19,7 +21,7 @@ async def voted_item(request: Request) -> tuple[Subscriber, WorkId, ItemView]:
     services = services_of(request)
     subscriber, (digest_id, number) = await services.actions.holder(Purpose.VOTE, request.path_params["token"])
     digest = await own_digest(services, subscriber, digest_id)
-    issue, _ = issue_view(services, subscriber, digest)
+    issue = issue_view(services, subscriber, digest)[0]
     shown = {item.number: item for item in (*issue.items, issue.outside) if item}
     works = {item.number: item.work.id for item in digest.items}
     if number not in shown:
@@ -36,9 +38,9 @@ async def show(request: Request) -> Response:
     votes = (await services_of(request).storage.votes([subscriber.id])).get(subscriber.id, [])
     standing = next((vote.value for vote in votes if vote.work_id == work_id), 0)
     base = request.url.path.rpartition("/")[0]
-    title = TITLES[wish].format(item.number)
+    title = speech(subscriber.profile.language)(TITLES[wish], number=item.number)
     title = title.rstrip("?") if standing == VALUES.get(wish) else title
-    return page(request, "vote", title=title, wish=wish, item=item, standing=standing, base=base)
+    return page(request, "vote", title=title, language=subscriber.profile.language, wish=wish, item=item, standing=standing, base=base)
 
 
 async def vote(request: Request) -> Response:
@@ -46,6 +48,6 @@ async def vote(request: Request) -> Response:
     wish = request.path_params["wish"]
     if wish not in VALUES:
         raise HTTPException(404)
-    subscriber, work_id, _ = await voted_item(request)
+    subscriber, work_id, _item = await voted_item(request)
     await services_of(request).actions.vote(subscriber, work_id, VALUES[wish], way="page")
     return RedirectResponse(f"{request.url.path.rpartition('/')[0]}/{'why' if wish == 'undo' else wish}", 303)

@@ -76,4 +76,4 @@ def test_without_the_named_reason_a_score_falls_at_least_as_much_as_without_any_
             if falls[named] < falls.max() - ALIKE:
                 wrong.append((match.reason.text, float(falls[named]), reader.reasons[int(falls.argmax())].text, float(falls.max())))
     assert looked_at == READERS * EACH
-    assert len(wrong) <= READERS * EACH / 200, wrong  # a liked work less also changes how the others are standardised
+    assert wrong == []

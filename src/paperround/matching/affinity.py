@@ -112,9 +112,8 @@ class Block:
         shares /= shares.sum(axis=0)
         added, fallen = [], []
         for share, group in zip(shares, firsts, strict=True):
-            mine = self._groups.parts(group, columns)
+            mine, without = self._groups.parts(group, columns)
             added.append(share * mine)
-            without = self._groups.falls(group, mine)
             fallen.append(-POOLING * np.log(np.maximum(1 - share * -np.expm1(-without / POOLING), 1e-12)))
         return np.concatenate(added), np.concatenate(fallen)
 
@@ -125,26 +124,28 @@ class _Groups:
     kernel: Floats  # (rows, works), weighted by share
     low_rank: tuple[Floats, Floats]  # (rows, landmarks), (works, landmarks): what the background explains of the kernel
     linear: tuple[Floats, Floats]  # (rows, d), (works, d)
-    scales: tuple[Floats, Floats]  # (groups,) of the two parts
+    standard: _Standard  # (groups,)
+    without: _Standard  # (likes,): of its group without each
     lexical: _Lexical | None
     shares: Floats  # (rows,): of each like in its group
     starts: Ints  # (groups + 1,)
 
-    def parts(self, group: int, columns: Ints) -> Floats:
+    def parts(self, group: int, columns: Ints) -> tuple[Floats, Floats]:
+        """(likes, columns) what each adds to the group's score, and how far that falls without it: the others' shares grow, and they are
+        standardised by themselves. Without its only like nothing of a group is left."""
         rows = slice(self.starts[group], self.starts[group + 1])
         (mine, works), (line, plain) = self.low_rank, self.linear
-        unexplained = self.kernel[rows][:, columns] - mine[rows] @ works[columns].T
-        result: Floats = unexplained * self.scales[0][group] + (line[rows] @ plain[columns].T) * self.scales[1][group]
-        return self.lexical.added(result, group, rows, columns) if self.lexical else result
-
-    def falls(self, group: int, parts: Floats) -> Floats:
-        """How far the group's score falls without each like: the others' shares grow, so a heavy one must add more than its share.
-        Without its only like nothing of it is left."""
-        if len(parts) == 1:
-            return np.full_like(parts, np.inf)
-        shares = self.shares[self.starts[group] : self.starts[group + 1], None]
-        result: Floats = (parts - shares * parts.sum(axis=0)) / (1 - shares)
-        return result
+        kernel, linear = self.kernel[rows][:, columns] - mine[rows] @ works[columns].T, line[rows] @ plain[columns].T
+        parts: Floats = kernel * self.standard.kernel[group] + linear * self.standard.line[group]
+        others, left = self.without.take(rows), 1 - self.shares[rows, None]
+        if len(parts) > 1:
+            after = ((kernel.sum(axis=0) - kernel) * others.kernel + (linear.sum(axis=0) - linear) * others.line) / left
+            falls: Floats = parts.sum(axis=0) - self.standard.constant[group] - after + others.constant
+        if self.lexical:
+            common, whole = self.lexical.common(group, rows, columns), self.lexical.whole[columns]
+            parts = (parts + common) / whole
+            falls = (falls + common.sum(axis=0) - (common.sum(axis=0) - common) / left) / whole if len(parts) > 1 else parts
+        return parts, falls + self.standard.lift[group] - others.lift if len(parts) > 1 else np.full_like(parts, np.inf)
 
 
 def blocks(prepared: Prepared, works: Readings, background: Background, words: Words | None = None) -> Iterator[Block]:
@@ -206,23 +207,53 @@ def _score_groups(groups: list[Group], prepared: Prepared, works: Readings, back
         values *= shares[:, None]
         return values
 
-    by_kernel: Floats = np.add.reduceat(kernel(background.sample, OWN), firsts, axis=0) - low @ background.sample.low_rank.T
-    by_line: Floats = line @ background.sample.plain.T
-    kernel_mean, kernel_spread = _standard(by_kernel, PRIOR_KERNEL)
-    line_mean, line_spread = _standard(by_line, PRIOR_LINEAR)
-    both = _spread_of_both(by_kernel / kernel_spread[:, None], by_line / line_spread[:, None])
-    both /= np.array([group.emphasis for group in groups], np.float32)
-    scales = ((1 / (kernel_spread * both)).astype(np.float32), (LINEAR_WEIGHT / (line_spread * both)).astype(np.float32))
-    # the more works a reader likes, the lower and the flatter even the best scores: lifted, so that groups compare
-    lift: Floats = np.log(np.maximum(totals / FEW_ROWS, 1))[:, None].astype(np.float32)
-    constants = (kernel_mean * scales[0] + line_mean * scales[1]).astype(np.float32)
+    sampled, by_line = kernel(background.sample, OWN), line @ background.sample.plain.T
+    by_kernel: Floats = np.add.reduceat(sampled, firsts, axis=0) - low @ background.sample.low_rank.T
+    emphasis = np.array([group.emphasis for group in groups], np.float32)
+    standard = _Standard.of(by_kernel, by_line, totals, emphasis)
+    without = _Standard(*np.zeros((4, len(numbers)), np.float32))
+    several = np.flatnonzero(np.repeat(lengths, lengths) > 1)
+    if len(several):
+        group, left = np.repeat(np.arange(len(groups)), lengths)[several], 1 - shares[several, None]
+        kernels = np.asarray((by_kernel[group] - sampled[several] + low_rank[several] @ background.sample.low_rank.T) / left, np.float32)
+        lines = np.asarray((by_line[group] - linear[several] @ background.sample.plain.T) / left, np.float32)
+        without.put(several, _Standard.of(kernels, lines, totals[group] - weights[several], emphasis[group]))
     rows = kernel(works)
     unexplained: Floats = np.add.reduceat(rows, firsts, axis=0) - low @ works.low_rank.T
-    scores = unexplained * scales[0][:, None] + (line @ works.plain.T) * scales[1][:, None] - constants[:, None]
+    scores = unexplained * standard.kernel[:, None] + (line @ works.plain.T) * standard.line[:, None] - standard.constant[:, None]
     lexical = None
     if words is not None and prepared.words is not None:
         lexical, scores = _read_words(scores, prepared.words[numbers], shares, starts, words, background)
-    return _Groups(scores + lift, rows, (low_rank, works.low_rank), (linear, works.plain), scales, lexical, shares, starts)
+    scores += standard.lift[:, None]
+    return _Groups(scores, rows, (low_rank, works.low_rank), (linear, works.plain), standard, without, lexical, shares, starts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standard:
+    """What makes the dense parts of a score comparable between groups; (n,) each."""
+
+    kernel: Floats
+    line: Floats
+    constant: Floats
+    lift: Floats
+
+    @classmethod
+    def of(cls, kernel: Floats, line: Floats, totals: Floats, emphasis: Floats) -> _Standard:
+        """From the two parts (n, sample) of groups of so much weight."""
+        kernel_mean, kernel_spread = _standard(kernel, PRIOR_KERNEL)
+        line_mean, line_spread = _standard(line, PRIOR_LINEAR)
+        both = _spread_of_both(kernel / kernel_spread[:, None], line / line_spread[:, None]) / emphasis
+        scales = ((1 / (kernel_spread * both)).astype(np.float32), (LINEAR_WEIGHT / (line_spread * both)).astype(np.float32))
+        constant = (kernel_mean * scales[0] + line_mean * scales[1]).astype(np.float32)
+        # the more works a reader likes, the lower and the flatter even the best scores: lifted, so that groups compare
+        return cls(*scales, constant, np.log(np.maximum(totals / FEW_ROWS, 1)).astype(np.float32))
+
+    def take(self, rows: slice) -> _Standard:
+        return _Standard(self.kernel[rows, None], self.line[rows, None], self.constant[rows, None], self.lift[rows, None])
+
+    def put(self, rows: Ints, other: _Standard) -> None:
+        for name in ("kernel", "line", "constant", "lift"):
+            getattr(self, name)[rows] = getattr(other, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +266,9 @@ class _Lexical:
     relied: Floats  # (works,): weight of the words
     whole: Floats  # (works,): what all parts are divided by
 
-    def added(self, parts: Floats, group: int, rows: slice, columns: Ints) -> Floats:
-        """(rows, columns) parts with that of the words."""
-        common = (self.rows[rows] @ self.works[columns].T).toarray()
-        result: Floats = (parts + common * self.scales[group] * self.relied[columns]) / self.whole[columns]
+    def common(self, group: int, rows: slice, columns: Ints) -> Floats:
+        """(likes, columns) what the words of each add, before the whole is drawn back."""
+        result: Floats = (self.rows[rows] @ self.works[columns].T).toarray() * self.scales[group] * self.relied[columns]
         return result
 
 

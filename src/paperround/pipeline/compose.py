@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from paperround.digests import due_dates, selection, source_notes
+from paperround.digests import due_dates, exploration, selection, source_notes
 from paperround.matching import profile_vectors, reasons, scoring
 from paperround.matching.background import Background
 from paperround.models import (
@@ -63,6 +63,7 @@ class Pool:
     seen: NDArray[np.float64]  # when first seen (or last changed), as timestamps
     sources: tuple[frozenset[str], ...]  # names and tags that carried each
     background: Background
+    regions: exploration.Regions | None  # None where there is no work
     troubled: tuple[Source, ...] = ()  # those that an issue has to admit something of
 
     @property
@@ -86,6 +87,7 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
             frozenset().union(*(tags.get(mention.source_id, frozenset({mention.source_name})) for mention in work.mentions))
             for work in works.values()
         ),
+        regions=exploration.Regions.of(ids, vectors) if ids else None,
         background=await load_background(storage, rules.model, vectors.shape[1] if len(ids) else 0),
         troubled=source_notes.troubled(sources, now),
     )
@@ -129,9 +131,7 @@ async def decide(
     matches = scoring.match_profiles(readers, pool.block, pool.background, allowed=allowed, top=CANDIDATES_PER_ITEM * most + 10)
     vectors = pool.vectors
     chosen = [
-        choose(
-            rules, pool, vectors, subscriber, found, allowed[row], seed=seed_of(subscriber, now), trending=not readers[row].has_interests
-        )
+        choose(rules, pool, vectors, subscriber, readers[row], found, allowed[row], seed=seed_of(subscriber, now))
         for row, (subscriber, found) in enumerate(zip(subscribers, matches, strict=True))
     ]
     shown = sorted({item.match.work_id for each in chosen for item in each.items if item.role is not ItemRole.BELOW})
@@ -175,16 +175,16 @@ def choose(
     pool: Pool,
     vectors: Mapping[WorkId, NDArray[np.float32]],
     subscriber: Subscriber,
+    reader: profile_vectors.ProfileVectors,
     matches: Sequence[Match],
     allowed: NDArray[np.bool_],
     *,
     seed: int,
-    trending: bool,
 ) -> selection.Selection:
     """The items of one issue: by the profile, or what trends where there is none."""
-    candidates = [work_id for work_id, may in zip(pool.block.ids, allowed, strict=True) if may]
-    if trending:
-        return selection.trending([pool.works[each] for each in candidates], vectors=vectors, max_items=subscriber.profile.max_items)
+    if not reader.has_interests:
+        candidates = [pool.works[work_id] for work_id, may in zip(pool.block.ids, allowed, strict=True) if may]
+        return selection.trending(candidates, vectors=vectors, max_items=subscriber.profile.max_items)
     return selection.select(
         matches,
         works=pool.works,
@@ -192,7 +192,7 @@ def choose(
         profile=subscriber.profile,
         automatic_threshold=rules.automatic_threshold,
         seed=seed,
-        candidates=candidates,
+        outside=exploration.Outside(pool.regions, allowed, reader.likes, reader.dislikes) if pool.regions else None,
     )
 
 

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,13 @@ _WORD = re.compile(r"[^\W\d_][\w\-]{2,}")
 
 def words_of(text: str) -> Counter[int]:
     """The buckets of a text's words and how often each stands in it; plurals count as the word itself."""
-    found = _WORD.findall(text.casefold())
-    return Counter(zlib.crc32(_singular(word).encode()) % BUCKETS for word in found)
+    return Counter(map(_bucket, _WORD.findall(text.casefold())))
 
 
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
+@lru_cache(maxsize=100_000)
+def _bucket(word: str) -> int:
+    singular = word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
+    return zlib.crc32(singular.encode()) % BUCKETS
 
 
 def depth(texts: Sequence[str]) -> Floats:

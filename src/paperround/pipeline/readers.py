@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from paperround.matching.sentences import text_of_work
 from paperround.models import Subscriber, SubscriberId, Vote, Work, WorkId
 from paperround.pipeline.interfaces import Storage
 
+_ready: WeakKeyDictionary[Storage, tuple[tuple[str, datetime], Background]] = WeakKeyDictionary()  # a storage's latest
 REMEMBERED = timedelta(days=180)  # what a reader kept and passed over longer ago says nothing of today
 
 
@@ -73,9 +75,14 @@ def example(work: Work, vector: NDArray[np.float32], vote: Vote) -> Example:
 
 
 async def load_background(storage: Storage, model: str, dimension: int) -> Background:
-    """What the installation knows of the world; of vectors of `dimension` nothing yet, where it never embedded any."""
+    """What the installation knows of the world; of vectors of `dimension` nothing yet, where it never embedded any. Made ready once."""
     stored = await storage.background(model)
-    return Background.from_arrays(stored[1]) if stored else Background.empty(dimension)
+    if stored is None:
+        return Background.empty(dimension)
+    ready = _ready.get(storage)
+    if ready is None or ready[0] != (model, stored[0]):
+        ready = _ready[storage] = ((model, stored[0]), Background.from_arrays(stored[1]))
+    return ready[1]
 
 
 def opinions(subscriber: Subscriber, votes: Sequence[Vote], liked: Mapping[str, WorkId]) -> list[Vote]:

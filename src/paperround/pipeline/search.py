@@ -52,7 +52,7 @@ async def search(
     likely = scoring.likely_works(reader, vectors, (NARROW if narrow else 1) * (LOOKED_AT + 4 * limit)).tolist()
     works = await storage.works([ids[row] for row in likely])
     tags = {source.id: {source.name, *source.tags} for source in await storage.sources()} if sources else {}
-    rows = [row for row in likely if wanted(works[ids[row]], sources, tags, since)]
+    rows = [row for row in likely if ids[row] in works and wanted(works[ids[row]], sources, tags, since)]
     block = scoring.WorkBlock.of([works[ids[row]] for row in rows], vectors[rows])
     (kept,) = scoring.match_profiles([reader], block, background, allowed=None, top=limit)
     sentences = await storage.sentence_vectors(embedder.model, [match.work_id for match in kept])

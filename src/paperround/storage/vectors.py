@@ -30,6 +30,9 @@ class VectorRows:
     """The VectorStore."""
 
     db: Database
+    _all: tuple[Any, list[WorkId], Matrix] = (None, [], np.zeros((0, 0), np.float32))  # the latest answer of all_work_vectors
+
+    _background: tuple[Any, dict[str, NDArray[Any]]] = (None, {})  # the latest answer of background
 
     def _unembedded(self, model: str) -> Any:
         current = and_(
@@ -64,6 +67,7 @@ class VectorRows:
             }
             for each in vectors
         ]
+        self._all = VectorRows._all
         async with self.db.writing() as connection:
             there = set()
             for batch in batches([each.work_id for each in vectors]):  # a work may have been merged meanwhile
@@ -91,10 +95,14 @@ class VectorRows:
         return found
 
     async def all_work_vectors(self, model: str, *, limit: int) -> tuple[list[WorkId], Matrix]:
-        query = select(work_vectors.c.work_id, work_vectors.c.vector).where(work_vectors.c.model == model)
+        mine = work_vectors.c.model == model
         async with self.db.reading() as connection:
-            rows = (await connection.execute(query.order_by(work_vectors.c.work_id.desc()).limit(limit))).all()
-        return [WorkId(row.work_id) for row in rows], stacked([row.vector for row in rows])
+            newest = select(work_vectors.c.work_id).where(mine).order_by(work_vectors.c.work_id.desc())
+            key = (model, limit, (await connection.execute(newest.limit(1))).scalar())
+            if self._all[0] != key:  # read once for many searches; what another process embeds anew waits for the next new work
+                rows = (await connection.execute(newest.add_columns(work_vectors.c.vector).limit(limit))).all()
+                self._all = (key, [WorkId(row.work_id) for row in rows], stacked([row.vector for row in rows]))
+        return self._all[1:]
 
     async def save_text_vectors(self, model: str, vectors: Mapping[str, NDArray[np.float16]]) -> None:
         rows = [
@@ -128,12 +136,16 @@ class VectorRows:
             await connection.execute(statement.on_conflict_do_update(index_elements=["model"], set_=again))
 
     async def background(self, model: str) -> tuple[datetime, dict[str, NDArray[Any]]] | None:
+        mine = backgrounds.c.model == model
         async with self.db.reading() as connection:
-            row = (await connection.execute(select(backgrounds).where(backgrounds.c.model == model))).first()
-        if row is None:
-            return None
-        with np.load(io.BytesIO(row.arrays), allow_pickle=False) as arrays:
-            return row.created_at, dict(arrays)
+            made = (await connection.execute(select(backgrounds.c.created_at).where(mine))).scalar()
+            if made is None:
+                return None
+            if self._background[0] != (model, made):
+                packed = (await connection.execute(select(backgrounds.c.arrays).where(mine))).scalar_one()
+                with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+                    self._background = ((model, made), dict(arrays))
+        return made, self._background[1]
 
 
 def stacked(blobs: Sequence[bytes]) -> Matrix:

@@ -70,7 +70,7 @@ def test_every_key_is_a_variable_too(file: Path, tmp_path: Path, key: tuple[str,
     value = example_value(key, tmp_path)
     name = "PAPERROUND_" + "_".join(key).upper()
     settings = load(file, "", **{name: value})
-    plain = ".".join(key).removesuffix("_file") if key != ("secret_key_file",) else "secret_key_file"
+    plain = ".".join(key) if key[-1] in ("secret_key_file", "imap_password_file") else ".".join(key).removesuffix("_file")
     assert {row.key for row in provenance(settings) if row.source == name} == {plain}
 
 
@@ -81,6 +81,7 @@ def example_value(key: tuple[str, ...], folder: Path) -> str:
         "relays": "smtp://localhost:25,maildir:mail",
         "base_url": "https://paper.example.org",
         "lmtp": "127.0.0.1:8024",
+        "imap": "imaps://paper@mail.example.org/INBOX",
         "precision": "fp32",
         "colour": "#112233",
         "colour_dark": "#112233",

@@ -198,6 +198,7 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
             "inbox": settings.inbox.model_copy(
                 update={
                     "maildir": place(settings.inbox.maildir),
+                    "imap_password_file": place(settings.inbox.imap_password_file),
                     "lmtp": settings.inbox.lmtp and _placed(settings.inbox.lmtp, "unix:", folder),
                 }
             ),
@@ -291,6 +292,9 @@ _FOLLOW = {
     "hostname": '"paper.example.org"',
     "lmtp": '"127.0.0.1:8024"',
     "maildir": '"inbox"',
+    "imap": '"imaps://paper@mail.example.org/INBOX"',
+    "imap_password_file": '"imap.password"',
+    "imap_done": '"Done"',
 }
 
 

@@ -200,6 +200,13 @@ class InboxSettings(Table):
         description="Take mail by LMTP at HOST:PORT or unix:PATH, from a mail server on this machine.",
     )
     maildir: Path | None = Field(default=None, description="Read mail from a Maildir.")
+    imap: str | None = Field(
+        default=None,
+        pattern=r"^imaps?://[^/:@]+(@[^/:@]+)?@[^/@]+(/.*)?$",
+        description="Read the unseen mails of imaps://USER@HOST[:PORT]/FOLDER, or imap:// with STARTTLS.",
+    )
+    imap_password_file: Path | None = Field(default=None, description="The file that holds the password for it.")
+    imap_done: str | None = Field(default=None, description="The folder there that handled mails move to; without one they stay, seen.")
 
 
 class RetentionSettings(Table):

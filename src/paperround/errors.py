@@ -62,6 +62,10 @@ class SenderFaultError(PaperroundError):
     """The relay refuses us as such (banner, AUTH, MAIL): the run stops, nobody is suppressed."""
 
 
+class MailboxError(PaperroundError):
+    """A mailbox that mail is read from cannot be used now: no connection, wrong password, no such folder."""
+
+
 class StorageError(PaperroundError):
     """The database cannot be used: locked, full, damaged, of a newer version."""
 

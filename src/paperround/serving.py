@@ -17,7 +17,7 @@ from paperround.config import Settings
 from paperround.errors import ConfigError
 from paperround.scheduler import Ticker, build_scheduler, tick_once
 from paperround.subscribers.redaction import redacted
-from paperround.wiring import Parts, lmtp_server, maildir_inbox, open_parts, sync_folder
+from paperround.wiring import Parts, imap_inbox, lmtp_server, maildir_inbox, open_parts, sync_folder
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -94,6 +94,9 @@ def tickers(parts: Parts, *, scheduler: bool, delivery: bool, inbox: bool) -> li
     folder = maildir_inbox(parts.settings) if inbox else None
     if folder:
         table.append(Ticker("inbox", 15, lambda: folder.receive(receiver(parts))))
+    box = imap_inbox(parts.settings) if inbox else None
+    if box:
+        table.append(Ticker("imap", 60, lambda: box.receive(receiver(parts))))
     return table
 
 

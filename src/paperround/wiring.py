@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from paperround.bundled_files import bundled
 from paperround.config import Settings, read_keys
+from paperround.config_keys import is_loopback
 from paperround.delivery import transports
 from paperround.delivery.outbox import RetryRules
 from paperround.digests import due_dates
 from paperround.digests.template_loader import TemplateLoader
 from paperround.errors import ConfigError
-from paperround.incoming.mailbox import Handler, LmtpServer, MaildirInbox
+from paperround.incoming.mailbox import Handler, ImapInbox, LmtpServer, MaildirInbox
 from paperround.matching.embedder import SentenceTransformerEmbedder
 from paperround.matching.scoring import AUTOMATIC_THRESHOLD
 from paperround.models import EngineId
@@ -39,6 +41,7 @@ __all__ = [
     "Parts",
     "SystemClock",
     "expand",
+    "imap_inbox",
     "lmtp_server",
     "maildir_inbox",
     "open_parts",
@@ -246,6 +249,20 @@ async def lmtp_server(settings: Settings, handler: Handler) -> AsyncIterator[Non
 def maildir_inbox(settings: Settings) -> MaildirInbox | None:
     """Mail in a Maildir, where one is set."""
     return MaildirInbox(settings.inbox.maildir) if settings.inbox.maildir else None
+def imap_inbox(settings: Settings) -> ImapInbox | None:
+    """A mailbox that speaks IMAP, where one is set. Raises ConfigError while its password cannot be read."""
+    given = settings.inbox
+    if given.imap is None:
+        return None
+    try:
+        password = given.imap_password_file.read_text(encoding="utf-8").strip() if given.imap_password_file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"[inbox] imap_password_file: cannot read {given.imap_password_file}: {error}") from None
+    if not password:
+        raise ConfigError("[inbox] imap_password_file: must name a file that holds the password")
+    return ImapInbox(given.imap, password, done=given.imap_done, clear=is_loopback(urlsplit(given.imap).hostname or ""))
+
+
 
 
 # ---------------------------------------------------------------- profile files

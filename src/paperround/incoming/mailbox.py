@@ -1,15 +1,21 @@
-"""Room: ways in. Mail comes over LMTP from a local mail server or lies in a Maildir; each goes to one handler, and none is lost."""
+"""Room: ways in. Mail comes over LMTP from a local mail server, lies in a Maildir or in a mailbox by IMAP; each goes to one handler, and
+none is lost."""
 
 import asyncio
+import imaplib
 import re
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+import imap_tools
 from aiosmtpd.lmtp import LMTP
 
-from paperround.errors import ConfigError, StorageError
+from paperround.errors import ConfigError, MailboxError, StorageError
 
 Handler = Callable[[bytes, str], Awaitable[None]]  # the raw mail with Return-Path, and whom it is for ("" = unknown)
 SIZE_LIMIT = 25_000_000  # bytes
@@ -94,11 +100,14 @@ class _LmtpSession(LMTP):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emptied:
-    """What one pass over a mailbox came to: names of files."""
+    """What one pass over a mailbox came to: names of files, or numbers of mails."""
 
     handled: tuple[str, ...]
     poison: tuple[str, ...]  # set aside: each raised, too, would raise again
     waiting: tuple[str, ...]  # left for the next pass: storage or disk failed
+
+    def __bool__(self) -> bool:
+        return bool(self.handled or self.poison or self.waiting)
 
 
 class MaildirInbox:
@@ -137,6 +146,106 @@ class MaildirInbox:
     def _move(self, path: Path, part: str, name: str) -> None:
         (self._folder / part).mkdir(exist_ok=True)
         path.replace(self._folder / part / name)
+
+
+class ImapInbox:
+    """The unseen mails of a folder at `imaps://USER@HOST[:PORT]/FOLDER`; `imap://` begins TLS by STARTTLS, or does without it if `clear`.
+
+    A mail is marked as seen, or moved to `done`, only after it was handled; one that breaks the handler is flagged too and stays. One
+    connection a pass: what a lost one left undone comes again with the next, and nothing that this process handled is handled twice."""
+
+    def __init__(
+        self,
+        address: str,
+        password: str,
+        *,
+        done: str | None = None,
+        clear: bool = False,
+        size_limit: int = SIZE_LIMIT,
+        timeout: float = 60,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        parts = urlsplit(address)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._user, self._password = unquote(parts.username or ""), password
+        self._folder, self._done = unquote(parts.path.strip("/")) or "INBOX", done
+        self._direct, self._clear = parts.scheme == "imaps", clear
+        self._size_limit, self._timeout = size_limit, timeout
+        self._tls = tls or ssl.create_default_context()  # imaplib's own checks no certificate
+        self._settled: dict[tuple[str, str], bool] = {}  # handled and not yet marked, by validity of numbers and number: whether well
+
+    async def receive(self, handler: Handler, *, limit: int = 100) -> Emptied:
+        """Hand over up to `limit` unseen mails, oldest first. Raises MailboxError when the server cannot be used at all."""
+        handled: list[str] = []
+        poison: list[str] = []
+        waiting: list[str] = []
+        box, validity = await self._told(self._open)
+        try:
+            for uid in (await self._told(box.uids, "UNSEEN UNDELETED", None))[:limit]:
+                fine = self._settled.get((validity, uid))
+                if fine is None:
+                    raw = await self._told(self._fetch, box, uid)
+                    if raw is None:
+                        continue
+                    try:
+                        await handler(raw, recipient_of(raw))
+                        fine = True
+                    except _TRANSIENT:
+                        waiting.append(uid)
+                        continue
+                    except Exception:  # as in a Maildir
+                        fine = False
+                self._settled[validity, uid] = fine
+                await self._told(self._mark, box, uid, fine)
+                del self._settled[validity, uid]
+                (handled if fine else poison).append(uid)
+        finally:
+            await asyncio.to_thread(self._close, box)
+        return Emptied(handled=tuple(handled), poison=tuple(poison), waiting=tuple(waiting))
+
+    async def _told(self, work: Callable[..., Any], *given: Any) -> Any:
+        """The answer of the server, waited for in a thread; its faults and the network's as one error without the password."""
+        try:
+            return await asyncio.to_thread(work, *given)
+        except (imaplib.IMAP4.error, imap_tools.ImapToolsError, OSError) as error:
+            raise MailboxError(f"{self._host}: {type(error).__name__}: {str(error)[:200]}") from error
+
+    def _open(self) -> tuple[imap_tools.BaseMailBox, str]:
+        """Logged in, the folder chosen; and what its numbers are valid with."""
+        box: imap_tools.BaseMailBox
+        if self._direct:
+            box = imap_tools.MailBox(self._host, self._port or 993, timeout=self._timeout, ssl_context=self._tls)
+        else:
+            box = imap_tools.MailBoxUnencrypted(self._host, self._port or 143, timeout=self._timeout)
+        try:
+            if not self._direct and not self._clear:
+                box.client.starttls(self._tls)
+            log_in = box.login if (self._user + self._password).isascii() else box.login_utf8
+            log_in(self._user, self._password, self._folder)
+        except BaseException:
+            self._close(box)
+            raise
+        return box, str(box.client.response("UIDVALIDITY")[1])
+
+    def _fetch(self, box: imap_tools.BaseMailBox, uid: str) -> bytes | None:
+        """At most so many bytes, which the server itself cuts off; None for a mail that somebody took away meanwhile."""
+        _, answer = box.client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{self._size_limit}>)")
+        return next((part[1] for part in answer if isinstance(part, tuple)), None)
+
+    def _mark(self, box: imap_tools.BaseMailBox, uid: str, fine: bool) -> None:
+        """Not by `flag` of the library, which expunges what others have deleted."""
+        flags = r"(\Seen)" if fine else r"(\Seen \Flagged)"
+        status, answer = box.client.uid("STORE", uid, "+FLAGS", flags)
+        if status != "OK":
+            raise MailboxError(f"{self._host}: mail {uid} cannot be marked as seen: {answer!r}")
+        if fine and self._done:
+            box.move(uid, self._done)
+
+    def _close(self, box: imap_tools.BaseMailBox) -> None:
+        with suppress(imaplib.IMAP4.error, OSError):
+            box.client.logout()
+        with suppress(OSError):
+            box.client.shutdown()  # what a lost connection leaves open
 
 
 def recipient_of(raw: bytes) -> str:

@@ -3,11 +3,11 @@
 import asyncio
 import ipaddress
 import socket
-import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -23,6 +23,10 @@ PACE = {"arxiv.org": 3.0}  # seconds between requests to a domain and its hosts,
 CHUNK = 65_536
 ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/json;q=0.9, text/html;q=0.8, */*;q=0.5"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6
+_NOBODYS = tuple(  # inside what Python calls global, and for protocols and documentation all the same (IANA special-purpose registries)
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20"))
+)
 
 
 class HttpFetcher:
@@ -36,12 +40,15 @@ class HttpFetcher:
         max_bytes: int = 10_000_000,
         total_seconds: float = 60.0,
         proxy: str | None = None,
+        pace: Mapping[str, float] = PACE,
     ) -> None:
         self._allowed = {host.casefold().rstrip(".") for host in allow_private_hosts}
-        self._max_bytes, self._total = max_bytes, total_seconds
+        self._max_bytes, self._total, self._pace = max_bytes, total_seconds, pace
         self._client = httpx2.AsyncClient(
             headers={"User-Agent": user_agent, "Accept": ACCEPT, "Accept-Encoding": "gzip, deflate, br"},
             follow_redirects=False,  # every hop is checked
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: hosts that share an address would share them
+            limits=httpx2.Limits(max_keepalive_connections=0),  # likewise: a connection is to an address, its certificate of one host
             trust_env=False,  # no proxy but the one that is configured
             proxy=proxy,
             timeout=httpx2.Timeout(total_seconds, connect=min(20.0, total_seconds)),
@@ -55,8 +62,8 @@ class HttpFetcher:
             return await asyncio.to_thread(read_file, Path(location), self._max_bytes)
         validators = {"If-None-Match": etag, "If-Modified-Since": last_modified}
         try:
-            async with asyncio.timeout(self._total):
-                return await self._follow(location, {name: value for name, value in validators.items() if value})
+            async with asyncio.timeout(self._total) as limit:
+                return await self._follow(location, {name: value.encode("latin-1") for name, value in validators.items() if value}, limit)
         except TimeoutError:
             raise FetchError(f"{location}: no whole answer within {self._total:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -67,14 +74,16 @@ class HttpFetcher:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def _follow(self, location: str, validators: dict[str, str]) -> Fetched:
+    async def _follow(self, location: str, validators: dict[str, bytes], limit: asyncio.Timeout) -> Fetched:
         url, permanent = location, True
         for _ in range(HOPS + 1):
-            answer = await self._ask(url, validators)
+            answer = await self._ask(url, validators, limit)
+            if answer.status == 304 and not validators:
+                raise FetchError(f"{location}: the server answered 304 to a question without validators", status=304)
             if answer.status not in (301, 302, 303, 307, 308) or "location" not in answer.headers:
                 return self._judged(answer, location, url if permanent and url != location else None)
             permanent = permanent and answer.status in (301, 308)
-            url = urljoin(url, answer.headers["location"])
+            url = urljoin(url, answer.headers["location"].encode("latin-1").decode("utf-8", "replace"))
         raise FetchError(f"{location}: more than {HOPS} redirects")
 
     def _judged(self, answer: Fetched, location: str, moved: str | None) -> Fetched:
@@ -85,30 +94,44 @@ class HttpFetcher:
             )
         raise FetchError(f"{location}: the server answered {answer.status}", status=answer.status, retry_after=wait)
 
-    async def _ask(self, url: str, validators: dict[str, str]) -> Fetched:
-        """One request to a checked address; one at a time a domain."""
+    async def _ask(self, url: str, validators: dict[str, bytes], limit: asyncio.Timeout) -> Fetched:
+        """One request, to the first of the host's checked addresses that can be connected to."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise FetchError(f"{url}: only http and https are fetched")
-        domain = next((each for each in PACE if parts.hostname == each or parts.hostname.endswith(f".{each}")), parts.netloc)
-        async with self._locks.setdefault(domain, asyncio.Lock()):
-            if wait := self._asked.get(domain, 0.0) + PACE.get(domain, 0.0) - time.monotonic():
-                await asyncio.sleep(max(0.0, wait))
-            try:
-                return await self._request(url, parts.hostname, validators)
-            finally:
-                self._asked[domain] = time.monotonic()
+        async with self._turn(parts.hostname.rstrip("."), limit):
+            *others, last = await self._checked(parts.hostname)
+            for address in others:
+                with suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
+                    return await self._request(url, address, validators)
+            return await self._request(url, last, validators)
 
-    async def _request(self, url: str, host: str, validators: dict[str, str]) -> Fetched:
-        address = await self._checked(host)
+    @asynccontextmanager
+    async def _turn(self, host: str, limit: asyncio.Timeout) -> AsyncIterator[None]:
+        """Our turn at a host: one request at a time, and its pace kept. The server's time stands still while we wait for it."""
+        domain = next((each for each in self._pace if host == each or host.endswith(f".{each}")), host)
+        clock = asyncio.get_running_loop().time
+        left = (limit.when() or clock()) - clock()
+        limit.reschedule(None)
+        async with self._locks.setdefault(domain, asyncio.Lock()):
+            if domain in self._asked:
+                await asyncio.sleep(self._asked[domain] + self._pace.get(domain, 0.0) - clock())
+            limit.reschedule(clock() + left)
+            try:
+                yield
+            finally:
+                self._asked[domain] = clock()
+
+    async def _request(self, url: str, address: str, validators: dict[str, bytes]) -> Fetched:
         target = httpx2.URL(url)
         request = self._client.build_request(
             "GET",
             target.copy_with(host=address),
-            headers={"Host": target.netloc.decode("ascii").rpartition("@")[2], **validators},
-            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+            headers={b"Host": target.netloc.rpartition(b"@")[2], **{name.encode(): value for name, value in validators.items()}},
+            extensions={"sni_hostname": target.raw_host.decode("ascii").rstrip(".")},
         )
         response = await self._client.send(request, stream=True)
+        response.headers.encoding = "latin-1"  # validators go back byte for byte
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             body = await self._body(response, url) if response.status_code in (200, 203) else b""
@@ -119,17 +142,20 @@ class HttpFetcher:
     async def _body(self, response: httpx2.Response, url: str) -> bytes:
         """The decoded body, counted while it comes: a small answer may unpack to gigabytes."""
         decoder = Decoder(response.headers.get("content-encoding", ""), self._max_bytes)
-        parts, size = [], 0
+        parts, received, size = [], 0, 0
         async for raw in response.aiter_raw(CHUNK):
+            received += len(raw)
             for part in decoder.decode(raw):
                 size += len(part)
-                if size > self._max_bytes:
-                    raise FetchError(f"{url}: larger than {self._max_bytes:,} bytes")
                 parts.append(part)
+                if size > self._max_bytes:
+                    break
+            if max(size, received) > self._max_bytes:
+                raise FetchError(f"{url}: larger than {self._max_bytes:,} bytes")
         return b"".join(parts)
 
-    async def _checked(self, host: str) -> str:
-        """An address of the host to connect to; each one must be public unless the host is allowed by name. Raises FetchError."""
+    async def _checked(self, host: str) -> list[str]:
+        """Addresses of the host to connect to; each one must be public unless the host is allowed by name. Raises FetchError."""
         name = host.casefold().rstrip(".")
         loop = asyncio.get_running_loop()
         try:
@@ -141,19 +167,18 @@ class HttpFetcher:
             for address in addresses:
                 if not is_public(address):
                     raise FetchError(f"{host}: its address {address} is not public; name it in allow_private_hosts to read from it")
-        return addresses[0]
+        return addresses[:3]
 
 
 def is_public(address: str) -> bool:
     """Whether an address is of the public internet, looked at through every way to write an IPv4 address as an IPv6 one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64 or int(ip) >> 32 == 0:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return ip.is_global and not ip.is_multicast
+        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
+        if inner is None and ip not in _UNICAST:
+            return False
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOBODYS)
 
 
 class Decoder:
@@ -185,7 +210,7 @@ class Decoder:
             bare = self._names == ["deflate"] and raw[:1] not in (b"\x78",)
             self._zlib = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
         rest = raw
-        while rest:
+        while rest and not self._zlib.eof:  # what follows the end is no part of the answer
             yield self._zlib.decompress(rest, CHUNK * 4)
             rest = self._zlib.unconsumed_tail
 

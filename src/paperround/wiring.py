@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from paperround.config import Settings, read_keys
 from paperround.config_keys import is_loopback
 from paperround.delivery import transports
 from paperround.delivery.outbox import RetryRules
+from paperround.delivery.pacing import PaceRules
 from paperround.digests import due_dates
 from paperround.digests.template_loader import TemplateLoader
 from paperround.errors import ConfigError
@@ -27,7 +28,7 @@ from paperround.pipeline.deliver import DeliverRules
 from paperround.pipeline.first_look import looker
 from paperround.pipeline.interfaces import Clock, Embedder, Storage, Transport
 from paperround.pipeline.messages import Messages, Offers
-from paperround.pipeline.receive_mail import MailRules, ReceiveMail
+from paperround.pipeline.receive_mail import ReceiveMail
 from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
 from paperround.sources.fetcher import HttpFetcher, expand
@@ -50,6 +51,9 @@ __all__ = [
     "sync_folder",
     "template_loader",
 ]
+
+
+HOUR = timedelta(hours=1)
 
 
 class SystemClock:
@@ -112,9 +116,7 @@ async def open_parts(
             keys=ring,
             messages=messages,
             actions=actions,
-            inbox=ReceiveMail(
-                storage=storage, actions=actions, clock=clock, keys=ring, rules=MailRules(list_address=settings.list.address)
-            ),
+            inbox=ReceiveMail(storage=storage, actions=actions, clock=clock, keys=ring, list_address=settings.list.address),
             steps=Steps(
                 storage=storage,
                 fetcher=fetcher,
@@ -172,15 +174,19 @@ def template_cache() -> Path | None:
 
 def bulk_transport(settings: Settings) -> Transport:
     """The transport for issues. Raises ConfigError while mail would leave this machine without the sender's postal address."""
-    url = settings.transports[0]
-    local = transports.is_loopback(url) or url.startswith(("directory:", "maildir:"))
-    if not local and not settings.list.postal_address and not settings.delivery.transactional:
+    if not all(map(transports.is_loopback, settings.transports)) and not settings.list.postal_address and not settings.delivery.transactional:
         raise ConfigError(
             "[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true"
         )
     given = settings.delivery
-    return transports.open_transport(
-        url, folder=settings.folder, connections=given.connections, hostname=given.hostname, max_messages=given.max_messages
+    return transports.open_relays(
+        settings.transports,
+        folder=settings.folder,
+        connections=given.connections,
+        hostname=given.hostname,
+        max_messages=given.max_messages,
+        max_age=given.max_age.total_seconds(),
+        again_after=given.relay_down.total_seconds(),
     )
 
 
@@ -220,6 +226,12 @@ def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> Step
             workers=given.connections,
             engine=EngineId(uuid.uuid4().hex),
             silent_after=given.silent_after.total_seconds(),
+            pace=PaceRules(
+                per_second=given.per_second,
+                domain_per_second=given.domain_per_second,
+                domain_connections=given.domain_connections or max(1, given.connections * 3 // 4),
+            ),
+            quotas={span: most for span, most in ((HOUR, given.per_hour), (24 * HOUR, given.per_day)) if most},
         ),
         retention=Retention(**dict(settings.retention)),
     )
@@ -249,6 +261,8 @@ async def lmtp_server(settings: Settings, handler: Handler) -> AsyncIterator[Non
 def maildir_inbox(settings: Settings) -> MaildirInbox | None:
     """Mail in a Maildir, where one is set."""
     return MaildirInbox(settings.inbox.maildir) if settings.inbox.maildir else None
+
+
 def imap_inbox(settings: Settings) -> ImapInbox | None:
     """A mailbox that speaks IMAP, where one is set. Raises ConfigError while its password cannot be read."""
     given = settings.inbox
@@ -261,8 +275,6 @@ def imap_inbox(settings: Settings) -> ImapInbox | None:
     if not password:
         raise ConfigError("[inbox] imap_password_file: must name a file that holds the password")
     return ImapInbox(given.imap, password, done=given.imap_done, clear=is_loopback(urlsplit(given.imap).hostname or ""))
-
-
 
 
 # ---------------------------------------------------------------- profile files

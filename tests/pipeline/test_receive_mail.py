@@ -28,7 +28,7 @@ from paperround.models import (
     ReasonKind,
     Subscriber,
 )
-from paperround.pipeline.receive_mail import MailRules, ReceiveMail
+from paperround.pipeline.receive_mail import ReceiveMail
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
 from paperround.records import NewDelivery, NewDigest, Placement
 from paperround.storage.sql_storage import SqlStorage, open_storage
@@ -116,7 +116,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         base_url="https://list.example", message_domain="list.example", consent_text="Yes, please.", reply_domain="list.example"
     )
     actions = SubscriberActions(storage=storage, clock=clock, keys=keys, rules=rules)
-    inbox = ReceiveMail(storage=storage, actions=actions, clock=clock, keys=keys, rules=MailRules(list_address=LIST))
+    inbox = ReceiveMail(storage=storage, actions=actions, clock=clock, keys=keys, list_address=LIST)
     yield World(storage, clock, actions, inbox)
     await storage.close()
 

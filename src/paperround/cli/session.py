@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -61,8 +60,3 @@ def parse_time(text: str | None) -> datetime | None:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-20T07:30:00Z", param_hint="--now") from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def config_path(context: typer.Context) -> Path | None:
-    path: Path | None = context.find_root().obj["config"]
-    return path

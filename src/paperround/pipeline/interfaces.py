@@ -1,6 +1,6 @@
 """What the pipeline needs of the I/O parts: small protocols. `wiring` plugs the real parts in, `testing` the fakes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -153,7 +153,6 @@ class SubscriberStore(Protocol):
         next_due_at: datetime | None,
         paused_until: datetime | None = None,
         resumed_at: datetime | None = None,
-        raise_link_epoch: bool = False,
         raise_feed_epoch: bool = False,
     ) -> None:
         """One transaction: the event and the state after it; where that may not be mailed, queued and deferred issues are cancelled."""
@@ -195,7 +194,6 @@ class DigestStore(Protocol):
     async def digests_of(
         self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None
     ) -> list[Digest]: ...  # newest first
-    async def digest_on(self, subscriber_id: SubscriberId, period: date) -> Digest | None: ...
     async def issued_works(
         self, subscriber_ids: Sequence[SubscriberId]
     ) -> dict[SubscriberId, dict[WorkId, datetime]]: ...  # chosen or explored, when; aliases resolved
@@ -216,8 +214,8 @@ class DeliveryStore(Protocol):
         self, now: datetime, *, silent_for: float
     ) -> tuple[int, int]: ...  # claims given back, deliveries put in doubt, of engines silent for so many seconds
     async def claim(
-        self, engine: EngineId, now: datetime, *, limit: int, until: datetime
-    ) -> list[Delivery]: ...  # due, unclaimed, may be mailed; oldest first
+        self, engine: EngineId, now: datetime, *, limit: int, until: datetime, left_out: Collection[str] = ()
+    ) -> list[Delivery]: ...  # due, unclaimed, may be mailed, to none of these domains (lower case); oldest first
     async def mark_sending(
         self, ids: Sequence[DeliveryId], now: datetime
     ) -> list[DeliveryId]: ...  # one commit; those that may still go (not cancelled meanwhile)
@@ -229,6 +227,7 @@ class DeliveryStore(Protocol):
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None: ...  # what a bounce's signed address names
     async def delivery_by_message_id(self, message_id: str) -> Delivery | None: ...
     async def deliveries_of(self, subscriber_id: SubscriberId, *, limit: int) -> list[Delivery]: ...
+    async def count_sent(self, since: datetime) -> int: ...  # how many were accepted then or later
     async def count_deliveries(self) -> dict[DeliveryState, int]: ...
     async def last_mail_to(
         self, recipient: str, kind: MailKind

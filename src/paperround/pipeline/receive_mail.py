@@ -1,12 +1,12 @@
 """Receive mail: what one mail does. A report is believed as far as it is ours, a wish is done and answered once, all else is left alone."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from paperround.errors import NotFoundError, PaperroundError
+from paperround.errors import PaperroundError
 from paperround.incoming import bounces, reply_commands
 from paperround.incoming.reply_commands import Command, IncomingMail
 from paperround.models import BounceEvent, ConsentState, Delivery, DeliveryState, MailKind, Subscriber
@@ -18,26 +18,18 @@ from paperround.subscribers.signed_links import KeyRing
 
 SOFT_BOUNCES = 3  # in a row …
 SOFT_SPAN = timedelta(days=7)  # … over at least so long make a dead address
+ANSWER_ONCE_IN = timedelta(hours=24)  # friendly answers to what was not understood, to one mailbox
 LEAVING = {"stop"}  # obeyed on the word of the From line alone: what it does is silence
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^<>\s]{3,200})>", re.I | re.M)
 _REPORTS = {"dead", "soft", "sender", "complaint", "unsubscribe", "delayed", "auto-reply"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailRules:
-    """What receiving needs of the configuration."""
-
-    list_address: str | None  # mails to it subscribe
-    answer_once_in: timedelta = timedelta(hours=24)  # friendly answers to what was not understood, to one mailbox
-    soft_bounces: int = SOFT_BOUNCES
-    soft_span: timedelta = SOFT_SPAN
-
-
 class ReceiveMail:
     """The inbox's one handler. Never answers anything automatic (RFC 3834); an answer goes to the address we know, not to the From line."""
 
-    def __init__(self, *, storage: Storage, actions: SubscriberActions, clock: Clock, keys: KeyRing, rules: MailRules) -> None:
-        self.storage, self.actions, self.clock, self.keys, self.rules = storage, actions, clock, keys, rules
+    def __init__(self, *, storage: Storage, actions: SubscriberActions, clock: Clock, keys: KeyRing, list_address: str | None) -> None:
+        """`list_address`: mails to it subscribe."""
+        self.storage, self.actions, self.clock, self.keys, self.list_address = storage, actions, clock, keys, list_address
         self.replier = Replier(storage, actions)
 
     async def receive(self, raw: bytes, recipient: str = "", *, trusted: bool = False) -> str:
@@ -73,13 +65,17 @@ class ReceiveMail:
         for address in addressed:
             if (number := signed_links.read_verp(self.keys, address)) is not None:
                 return await self.storage.delivery(number)
-        for name in dict.fromkeys(_MESSAGE_ID.findall(raw[:200_000])):
-            if found := await self.storage.delivery_by_message_id(name.decode("ascii", "replace")):
+        return await self._ours(dict.fromkeys(name.decode("ascii", "replace") for name in _MESSAGE_ID.findall(raw[:200_000])))
+
+    async def _ours(self, message_ids: Iterable[str]) -> Delivery | None:
+        """The delivery that the first of our Message-IDs among these names."""
+        for name in message_ids:
+            if found := await self.storage.delivery_by_message_id(name):
                 return found
         return None
 
     async def _believe(self, event: BounceEvent, address: str, delivery: Delivery | None) -> str:
-        subscriber = await self._known(address)
+        subscriber = await self.actions.find(address)
         evidence = f"{event.kind} {event.status or ''} {' '.join(event.text.split())}".strip()
         if event.kind in ("complaint", "unsubscribe"):
             if subscriber:
@@ -103,7 +99,7 @@ class ReceiveMail:
                 break
             if delivery.state is DeliveryState.FAILED and delivery.finished_at:
                 failed.append(delivery.finished_at)
-        return len(failed) >= self.rules.soft_bounces and max(failed) - min(failed) >= self.rules.soft_span
+        return len(failed) >= SOFT_BOUNCES and max(failed) - min(failed) >= SOFT_SPAN
 
     # ------------------------------------------------------------ saying yes
 
@@ -137,13 +133,12 @@ class ReceiveMail:
     # ------------------------------------------------------------ wishes
 
     async def _wishes(self, mail: IncomingMail, addressed: Sequence[str]) -> str:
-        answered = await self._answered(mail)
-        subscriber = await self._known(mail.sender or "")
+        answered = await self._ours(mail.in_reply_to[:20])
+        subscriber = await self.actions.find(mail.sender or "")
         if answered and answered.subscriber_id:
             subscriber = await self.storage.subscriber(answered.subscriber_id)
-        to_list = self.rules.list_address is not None and any(
-            signed_links.fold_address(each) == signed_links.fold_address(self.rules.list_address) for each in addressed
-        )
+        ours = signed_links.fold_address(self.list_address) if self.list_address else None
+        to_list = ours is not None and ours in map(signed_links.fold_address, addressed)
         if not to_list and not answered:
             return "left alone: not addressed to the list"
         language = subscriber.profile.language if subscriber else "en"
@@ -153,13 +148,6 @@ class ReceiveMail:
         if subscriber is None or subscriber.state in (ConsentState.PENDING, ConsentState.UNSUBSCRIBED):
             return await self._newcomer(mail, subscriber, commands)
         return await self._do(subscriber, commands, answered, mail)
-
-    async def _answered(self, mail: IncomingMail) -> Delivery | None:
-        """The mail of ours that this one replies to."""
-        for name in mail.in_reply_to[:20]:
-            if found := await self.storage.delivery_by_message_id(name):
-                return found
-        return None
 
     async def _newcomer(self, mail: IncomingMail, subscriber: Subscriber | None, commands: Sequence[Command]) -> str:
         """A mail to the list from someone who does not get it: a sign-up, unless it says stop."""
@@ -186,24 +174,13 @@ class ReceiveMail:
             await self.actions.answer(subscriber, did_not_understand())
             return "not understood: answered"
         own = signed_links.fold_address(mail.sender or "") == signed_links.fold_address(subscriber.email or "")
-        asked = _in_order(commands)
+        asked = [each for each in commands if each.kind in LEAVING][:1] or commands  # beside a farewell nothing else counts
         done = [await self.replier.obey(subscriber.id, command, answered, own=own) for command in asked]
         await self.actions.answer(subscriber, summary(done))
         return f"answered: {', '.join(command.kind for command in asked)}"
 
     # ------------------------------------------------------------ parts of it
 
-    async def _known(self, address: str) -> Subscriber | None:
-        try:
-            return await self.storage.find_subscriber(address)
-        except NotFoundError:
-            return None
-
     async def _answered_lately(self, subscriber: Subscriber) -> bool:
         latest = await self.storage.last_mail_to(subscriber.email or "", MailKind.ANSWER)
-        return latest is not None and self.clock.now() - latest < self.rules.answer_once_in
-
-
-def _in_order(commands: Sequence[Command]) -> Sequence[Command]:
-    """As they were said; beside a farewell nothing else counts."""
-    return [each for each in commands if each.kind in LEAVING][:1] or commands
+        return latest is not None and self.clock.now() - latest < ANSWER_ONCE_IN

@@ -34,6 +34,7 @@ from paperround.subscribers.signed_links import KeyRing, Purpose
 FRESH = timedelta(hours=1)  # how long a link to the owner's page, or to a new address, is good
 FORGOTTEN, MOVED = "forgotten", "moved"  # suppressions of a hashed address: they keep loads out, not the person
 NO_HINDRANCE = (None, FORGOTTEN, MOVED)
+CONFIRM_ONCE_IN = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
 READ_NOTED = timedelta(days=1)  # when a feed was read is kept to the day
 
 LastWeek = Callable[[Profile], Awaitable[Digest]]  # the issue that a profile would have made of the last seven days
@@ -47,7 +48,6 @@ class ActionRules:
     message_domain: str  # right side of Message-IDs
     consent_text: str  # what a reader agrees to, as it is shown at sign-up
     reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
-    confirm_once_in: timedelta = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
     default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
 
 
@@ -127,7 +127,7 @@ class SubscriberActions:
         address = signed_links.normalise_email(email)
         wanted = self.checked(values, "sign-up")
         async with self._signing_up:
-            known = await self._find(address)
+            known = await self.find(address)
             state = consent.apply(known.state if known else None, EventKind.ASKED)
             if state is not ConsentState.PENDING or await self.suppressed(address) not in NO_HINDRANCE:
                 return
@@ -156,7 +156,7 @@ class SubscriberActions:
         address = signed_links.normalise_email(email)
         wanted = self.checked(values, address)
         kind = EventKind.IMPORTED if way == "import" else EventKind.ADMIN
-        known = await self._find(address)
+        known = await self.find(address)
         state = consent.apply(known.state if known else None, kind, evidence=active)
         if known is not None and known.state is state:
             raise AlreadyExistsError(f"{address} is {known.state} already")
@@ -236,7 +236,7 @@ class SubscriberActions:
         consent.apply(subscriber.state, EventKind.MOVED)
         address = signed_links.normalise_email(email)
         async with self._signing_up:
-            if await self._find(address) or await self.suppressed(address) not in NO_HINDRANCE or await self._mailed_lately(address):
+            if await self.find(address) or await self.suppressed(address) not in NO_HINDRANCE or await self._mailed_lately(address):
                 return
             url = signed_links.move_link(self.keys, self.rules.base_url, subscriber, address, self.clock.now() + FRESH)
             _ = speech(subscriber.profile.language)
@@ -309,7 +309,7 @@ class SubscriberActions:
         return Synced(**counts, refused=tuple(refused))
 
     async def _sync(self, file: ProfileFileLike, *, adopt: bool) -> str:
-        known = await self._find(file.email or file.id or "")
+        known = await self.find(file.email or file.id or "")
         state = consent.apply(known.state if known else None, EventKind.FILE)
         if known is None:
             if file.email and (reason := await self.suppressed(file.email)):
@@ -325,7 +325,8 @@ class SubscriberActions:
 
     # ------------------------------------------------------------ parts of it
 
-    async def _find(self, email_or_id: str) -> Subscriber | None:
+    async def find(self, email_or_id: str) -> Subscriber | None:
+        """Whom an address, a public id or a file's id names."""
         try:
             return await self.storage.find_subscriber(email_or_id)
         except NotFoundError:
@@ -391,7 +392,7 @@ class SubscriberActions:
 
     async def _mailed_lately(self, address: str) -> bool:
         latest = await self.storage.last_mail_to(address, MailKind.CONFIRMATION)
-        return latest is not None and self.clock.now() - latest < self.rules.confirm_once_in
+        return latest is not None and self.clock.now() - latest < CONFIRM_ONCE_IN
 
     async def _ask_for_confirmation(self, subscriber: Subscriber, address: str) -> None:
         """Nothing that a visitor typed stands in this mail: whoever gets it may never have heard of us."""

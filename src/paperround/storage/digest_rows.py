@@ -15,8 +15,6 @@ from paperround.storage.database import Database, batches, insert_many
 from paperround.storage.delivery_rows import delivery_row
 from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes, works
 
-ROLES = {role: place for place, role in enumerate(ItemRole)}
-
 
 def reason_json(reason: Reason) -> dict[str, Any]:
     values = {each.name: getattr(reason, each.name) for each in fields(reason)}
@@ -96,12 +94,6 @@ class DigestRows:
         async with self.db.reading() as connection:
             rows = (await connection.execute(query.order_by(digests.c.created_at.desc(), digests.c.id.desc()).limit(limit))).all()
             return await self._digests(connection, rows)
-
-    async def digest_on(self, subscriber_id: SubscriberId, period: date) -> Digest | None:
-        async with self.db.reading() as connection:
-            wanted = select(digests).where(digests.c.subscriber_id == subscriber_id, digests.c.period == period)
-            found = await self._digests(connection, (await connection.execute(wanted)).all())
-        return found[0] if found else None
 
     async def _digests(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Digest]:
         """Rows with their items, in the rows' order."""

@@ -181,7 +181,6 @@ class SubscriberRows:
         next_due_at: datetime | None,
         paused_until: datetime | None = None,
         resumed_at: datetime | None = None,
-        raise_link_epoch: bool = False,
         raise_feed_epoch: bool = False,
     ) -> None:
         row = subscribers.c
@@ -189,7 +188,6 @@ class SubscriberRows:
             "state": event.state.value,
             "next_due_at": next_due_at,
             "paused_until": paused_until,
-            "link_epoch": row.link_epoch + int(raise_link_epoch),
             "feed_epoch": row.feed_epoch + int(raise_feed_epoch),
         }
         if resumed_at:

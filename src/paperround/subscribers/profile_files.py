@@ -104,11 +104,6 @@ def profile_text(profile: Profile, *, email: str | None = None, id: str | None =
     return tomlkit.dumps(document)
 
 
-def write_profile(path: Path, profile: Profile, *, email: str | None = None, id: str | None = None) -> None:  # noqa: A002
-    """Write a profile file, in place of one that is there."""
-    path.write_text(profile_text(profile, email=email, id=id), encoding="utf-8")
-
-
 def _list_item(values: Sequence[Any]) -> Any:
     array = tomlkit.array()
     for value in values:

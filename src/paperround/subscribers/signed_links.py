@@ -129,8 +129,8 @@ def reader_links(
     read, so leaving by mail is offered. Votes and archive need the `digest` they are about."""
     base, who = base_url.rstrip("/"), subscriber.public_id
 
-    def link(room: str, purpose: Purpose, *numbers: int, epoch: int = subscriber.link_epoch, end: str = "") -> str:
-        return f"{base}/{room}/{make_token(ring, purpose, who, epoch, *numbers)}{end}"
+    def link(room: str, purpose: Purpose, *numbers: int, epoch: int = subscriber.link_epoch) -> str:
+        return f"{base}/{room}/{make_token(ring, purpose, who, epoch, *numbers)}"
 
     feed = link("f", Purpose.FEED, epoch=subscriber.feed_epoch) if feeds else None
     numbers = [item.number for item in digest.items if item.number > 0] if pages and digest else []

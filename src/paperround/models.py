@@ -71,6 +71,7 @@ class Source(Aware):
     failures: int = 0  # consecutive
     error: str | None = None
     interval: float | None = None  # seconds between entries, the source's own rhythm as learned so far
+    hints: Mapping[str, str] | None = None  # what the feed itself asks for, as in ParsedFeed: a 304 does not say it again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ class Poll(Aware):
     location: str | None = None
     redirect: str | None = None
     interval: float | None = None
-    title: str | None = None
+    hints: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

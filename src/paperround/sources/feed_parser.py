@@ -47,7 +47,7 @@ def _parse_xml(body: bytes, url: str, headers: Mapping[str, str]) -> ParsedFeed:
             title=html_to_text(str(parsed.feed.get("title", ""))),
             entries=entries,
             link=absolute_url(parsed.feed.get("link"), url),
-            hints=_hints(parsed.feed),
+            hints=_hints(parsed.feed, body),
         )
     except ParseError:
         raise
@@ -72,13 +72,12 @@ def _what(body: bytes) -> str:
     return "is no RSS, Atom or JSON feed"
 
 
-def _hints(feed: Mapping[str, Any]) -> dict[str, str]:
-    """What the feed says of its own rhythm."""
+def _hints(feed: Mapping[str, Any], body: bytes) -> dict[str, str]:
+    """What the feed says of its own rhythm; of hours and days to skip feedparser keeps only the last."""
     names = {"ttl": "ttl", "sy_updateperiod": "update_period", "sy_updatefrequency": "update_frequency"}
     hints = {ours: str(feed[theirs]) for theirs, ours in names.items() if feed.get(theirs)}
-    for name, ours in (("skiphours", "skip_hours"), ("skipdays", "skip_days")):
-        if feed.get(name):
-            hints[ours] = str(feed[name])
+    for found in re.finditer(rb"<skip(Hours|Days)>(.{1,2000}?)</skip", body, re.S):
+        hints[f"skip_{found[1].decode().lower()}"] = one_line(re.sub(rb"<[^<>]*>", b" ", found[2]).decode("latin-1"))
     return hints
 
 

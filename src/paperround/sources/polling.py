@@ -11,13 +11,14 @@ from paperround.models import Fetched, ParsedFeed, Source, SourceState
 from paperround.records import Poll
 
 _PERIODS = {"hourly": 1, "daily": 24, "weekly": 168, "monthly": 720, "yearly": 8760}
+SPREAD = 1.1  # jitter: how much longer than its interval a source may wait
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollingRules:
     shortest: timedelta = timedelta(hours=1)  # between two polls of a source with validators
-    without_validators: timedelta = timedelta(hours=1)
+    without_validators: timedelta = timedelta(hours=24)  # of one that sends its whole body each time
     longest: timedelta = timedelta(hours=24)
     first_retry: timedelta = timedelta(hours=1)  # after a failure; doubled with each one that follows
     paused_after: timedelta = timedelta(days=14)  # of nothing but failures
@@ -46,6 +47,7 @@ def after_success(
         location=moved if moved and moved == source.redirect else None,  # the second same answer moves it
         redirect=moved,
         interval=rhythm(source, new_entries, now) if read else None,
+        hints=feed.hints if feed else None,
     )
 
 
@@ -53,14 +55,17 @@ def next_poll(
     source: Source, fetched: Fetched, feed: ParsedFeed | None, new_entries: int, now: datetime, rules: PollingRules, jitter: float
 ) -> datetime:
     """Half the source's own rhythm, never sooner than it asks for, between the shortest and the longest interval."""
+    hints = (feed.hints if feed else source.hints) or {}
     learned = rhythm(source, new_entries, now) or source.interval
     wanted = timedelta(seconds=learned / 2) if learned else rules.shortest * 2
-    asked = asked_interval(fetched.headers, feed.hints if feed else {}, now)
-    interval = min(max(wanted, rules.shortest, asked), max(rules.longest, min(asked, timedelta(days=7))))
-    due = now + interval * (1 + jitter / 10)
+    known = source.etag or source.last_modified if feed is None else {"etag", "last-modified"} & fetched.headers.keys()
+    longest = rules.longest / SPREAD  # with its jitter no later: a poll of yesterday is due at the same hour of today
+    floor = rules.shortest if known else max(rules.shortest, rules.without_validators / SPREAD)
+    interval = max(min(wanted, longest), floor, min(asked_interval(fetched.headers, hints, now), timedelta(days=7)))
+    due = now + interval * (1 + jitter * (SPREAD - 1))
     if fetched.retry_after:
-        due = max(due, now + timedelta(seconds=fetched.retry_after))
-    return skipped(due, feed.hints if feed else {})
+        due = max(due, now + timedelta(seconds=min(fetched.retry_after, 30 * 86400)))
+    return skipped(due, hints)
 
 
 def rhythm(source: Source, new_entries: int, now: datetime) -> float | None:
@@ -107,7 +112,7 @@ def after_failure(source: Source, error: PaperroundError, *, now: datetime, rule
         return Poll(
             at=now, ok=False, next_poll_at=None, error=f"{error}; failing since {source.failing_since:%Y-%m-%d}", state=SourceState.PAUSED
         )
-    wait = min(rules.first_retry * 2 ** min(source.failures, 10), rules.longest) * (1 + jitter / 10)
+    wait = min(rules.first_retry * 2 ** min(source.failures, 10), rules.longest / SPREAD) * (1 + jitter * (SPREAD - 1))
     if isinstance(error, FetchError) and error.retry_after:
         wait = max(wait, timedelta(seconds=min(error.retry_after, 30 * 86400)))
     return Poll(at=now, ok=False, next_poll_at=None if is_file(source.location) else now + wait, error=str(error))

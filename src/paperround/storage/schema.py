@@ -3,26 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Date,
-    DateTime,
-    Dialect,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
+from sqlalchemy import Column, Dialect, ForeignKey, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy.schema import SchemaItem
+from sqlalchemy.types import JSON, BigInteger, Boolean, Date, DateTime, Float, Integer, LargeBinary, String, Text, TypeDecorator
 
 metadata = MetaData(
     naming_convention={
@@ -57,6 +40,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid is 64 bit, and only "INTEGER" is one
 
 
+def table(name: str, *parts: SchemaItem) -> Table:
+    return Table(name, metadata, *parts)
+
+
 def key() -> Column[int]:
     return Column("id", Id, primary_key=True)
 
@@ -69,11 +56,10 @@ def ref(target: str, name: str, *, required: bool = True, index: bool = False) -
     return Column(name, Id, ForeignKey(target, ondelete="CASCADE"), nullable=not required, index=index)
 
 
-instance = Table("instance", metadata, Column("id", String(32), primary_key=True), time("created_at", required=True))
+instance = table("instance", Column("id", String(32), primary_key=True), time("created_at", required=True))
 
-sources = Table(
+sources = table(
     "sources",
-    metadata,
     key(),
     Column("location", Text, nullable=False, unique=True),
     Column("kind", String(20), nullable=False),
@@ -94,11 +80,11 @@ sources = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("error", Text),
     Column("interval", Float),
+    Column("hints", JSON),
 )
 
-works = Table(
+works = table(
     "works",
-    metadata,
     key(),
     Column("title", Text, nullable=False),
     Column("abstract", Text, nullable=False),
@@ -120,13 +106,12 @@ works = Table(
     Column("content_hash", String(64), nullable=False),
 )
 
-work_keys = Table("work_keys", metadata, Column("key", Text, primary_key=True), ref("works.id", "work_id", index=True))
+work_keys = table("work_keys", Column("key", Text, primary_key=True), ref("works.id", "work_id", index=True))
 
-work_aliases = Table("work_aliases", metadata, Column("alias", Id, primary_key=True), ref("works.id", "work_id", index=True))
+work_aliases = table("work_aliases", Column("alias", Id, primary_key=True), ref("works.id", "work_id", index=True))
 
-mentions = Table(
+mentions = table(
     "mentions",
-    metadata,
     key(),
     ref("works.id", "work_id", index=True),
     Column("source_id", Id, nullable=False, index=True),  # stays when the source is removed: what it brought stays too
@@ -141,9 +126,8 @@ mentions = Table(
     UniqueConstraint("source_id", "identifier"),
 )
 
-work_vectors = Table(
+work_vectors = table(
     "work_vectors",
-    metadata,
     Column("work_id", Id, ForeignKey("works.id", ondelete="CASCADE"), primary_key=True),
     Column("model", String(200), primary_key=True),
     Column("content_hash", String(64), nullable=False),
@@ -152,25 +136,22 @@ work_vectors = Table(
     Column("sentence_vectors", LargeBinary, nullable=False),  # float16, one after the other
 )
 
-text_vectors = Table(
+text_vectors = table(
     "text_vectors",
-    metadata,
     Column("model", String(200), primary_key=True),
     Column("text_hash", String(64), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
 )
 
-backgrounds = Table(
+backgrounds = table(
     "backgrounds",
-    metadata,
     Column("model", String(200), primary_key=True),
     time("created_at", required=True),
     Column("arrays", LargeBinary, nullable=False),  # numpy's own .npz
 )
 
-subscribers = Table(
+subscribers = table(
     "subscribers",
-    metadata,
     key(),
     Column("public_id", String(32), nullable=False, unique=True),
     Column("email", Text),
@@ -190,9 +171,8 @@ subscribers = Table(
     Column("issues", Integer, nullable=False, default=0),
 )
 
-consent_events = Table(
+consent_events = table(
     "consent_events",
-    metadata,
     key(),
     ref("subscribers.id", "subscriber_id", index=True),
     time("at", required=True),
@@ -204,9 +184,8 @@ consent_events = Table(
     Column("note", Text),
 )
 
-profile_layers = Table(
+profile_layers = table(
     "profile_layers",
-    metadata,
     Column("subscriber_id", Id, ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True),
     Column("layer", String(20), primary_key=True),
     Column("key", String(40), primary_key=True),
@@ -214,17 +193,15 @@ profile_layers = Table(
     time("changed_at", required=True),
 )
 
-interest_texts = Table(
+interest_texts = table(
     "interest_texts",
-    metadata,
     Column("subscriber_id", Id, ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True),
     Column("text_hash", String(64), primary_key=True, index=True),
     Column("text", Text, nullable=False),
 )
 
-votes = Table(
+votes = table(
     "votes",
-    metadata,
     Column("subscriber_id", Id, ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True),
     Column("work_id", Id, ForeignKey("works.id", ondelete="CASCADE"), primary_key=True),
     Column("value", Integer, nullable=False),
@@ -233,9 +210,8 @@ votes = Table(
     Column("title", Text, nullable=False),
 )
 
-digests = Table(
+digests = table(
     "digests",
-    metadata,
     key(),
     ref("subscribers.id", "subscriber_id"),
     Column("period", Date, nullable=False),
@@ -250,9 +226,8 @@ digests = Table(
     UniqueConstraint("subscriber_id", "period"),
 )
 
-digest_items = Table(
+digest_items = table(
     "digest_items",
-    metadata,
     Column("digest_id", Id, ForeignKey("digests.id", ondelete="CASCADE"), primary_key=True),
     Column("place", Integer, primary_key=True),
     Column("work_id", Id, ForeignKey("works.id"), nullable=False, index=True),
@@ -266,13 +241,10 @@ digest_items = Table(
     Column("also", JSON, nullable=False),
 )
 
-engines = Table(
-    "engines", metadata, Column("id", String(64), primary_key=True), time("started_at", required=True), time("seen_at", required=True)
-)
+engines = table("engines", Column("id", String(64), primary_key=True), time("started_at", required=True), time("seen_at", required=True))
 
-deliveries = Table(
+deliveries = table(
     "deliveries",
-    metadata,
     key(),
     Column("kind", String(20), nullable=False),
     ref("subscribers.id", "subscriber_id", required=False, index=True),
@@ -294,9 +266,8 @@ deliveries = Table(
     Index("ix_deliveries_due", "state", "next_attempt_at"),
 )
 
-suppressions = Table(
+suppressions = table(
     "suppressions",
-    metadata,
     Column("address", Text, primary_key=True),  # in lower case, or the keyed hash of one that was forgotten
     Column("reason", Text, nullable=False),
     Column("evidence", Text, nullable=False),

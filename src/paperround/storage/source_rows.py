@@ -82,10 +82,13 @@ class SourceRows:
             values |= {"etag": poll.etag, "last_modified": poll.last_modified}
         if poll.new_entries:
             values["last_new_at"] = poll.at
-        for name in ("state", "location", "redirect", "interval"):
+        for name in ("state", "location", "redirect", "interval", "hints"):
             if (value := getattr(poll, name)) is not None:
                 values[name] = value
         async with self.db.writing() as connection:
+            if poll.location and (await connection.execute(select(sources.c.id).where(sources.c.location == poll.location))).first():
+                del values["location"]  # two sources that moved to one place: one of them is enough
+                values |= {"state": SourceState.STOPPED.value, "next_poll_at": None, "error": f"moved to {poll.location}, a source already"}
             await connection.execute(update(sources).where(sources.c.id == source_id).values(**values))
             if not poll.ok:
                 first = update(sources).where(sources.c.id == source_id, sources.c.failing_since.is_(None))

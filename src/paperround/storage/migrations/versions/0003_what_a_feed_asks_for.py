@@ -1,0 +1,11 @@
+"""What a feed asks for of its readers: a 304 does not say it again."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.add_column("sources", sa.Column("hints", sa.JSON(), nullable=True))

@@ -1,7 +1,7 @@
 """Database: opens the one database of an installation, SQLite or PostgreSQL, and gives the others their transactions."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,25 +52,17 @@ class Database:
                 yield connection
                 await connection.commit()
 
-    def explained(self) -> "_Explained":
-        return _Explained(self.shown)
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns what the driver raises into one line that names the database."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise StorageError(f"{self.shown}: {reason(error)}") from error
 
     def insert(self, table: Table) -> Any:
         """The dialect's INSERT, which knows ON CONFLICT."""
         return sqlite.insert(table) if self.sqlite else postgresql.insert(table)
-
-
-class _Explained:
-    """Turns what the driver raises into one line that names the database."""
-
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SQLAlchemyError):
-            raise StorageError(f"{self.shown}: {reason(error)}") from error
 
 
 def reason(error: SQLAlchemyError) -> str:
@@ -145,14 +137,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 async def prepare(database: Database, *, upgrade: bool) -> None:
     """Bring an empty database to this version, refuse one of another version unless `upgrade`. Raises StorageError."""
-    with database.explained():
-        async with database.engine.connect() as connection:
-            if database.sqlite:
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            await connection.run_sync(_migrate, database.shown, upgrade)
-            found = (await connection.execute(select(schema.instance.c.id))).scalar_one()
-            await connection.commit()
-    database.instance_id = found
+    async with database.writing() as connection:
+        await connection.run_sync(_migrate, database.shown, upgrade)
+        database.instance_id = (await connection.execute(select(schema.instance.c.id))).scalar_one()
 
 
 def _migrate(connection: Connection, shown: str, upgrade: bool) -> None:

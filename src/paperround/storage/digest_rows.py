@@ -1,37 +1,22 @@
 """Digests: the decision records, with their items and the deliveries that were decided with them."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import NotFoundError
-from paperround.models import Digest, DigestId, DigestItem, ItemRole, Reason, ReasonKind, SubscriberId, Work, WorkId
+from paperround.models import Digest, DigestId, DigestItem, ItemRole, Reason, SubscriberId, Work, WorkId
 from paperround.records import Judged, NewDigest
 from paperround.storage.database import Database, batches, insert_many
 from paperround.storage.delivery_rows import delivery_row
 from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes, works
 
-
-def reason_json(reason: Reason) -> dict[str, Any]:
-    values = {each.name: getattr(reason, each.name) for each in fields(reason)}
-    liked_at = values["liked_at"]
-    return {**values, "kind": reason.kind.value, "words": list(reason.words), "liked_at": liked_at.isoformat() if liked_at else None}
-
-
-def reason_of(values: dict[str, Any]) -> Reason:
-    liked_at = values["liked_at"]
-    return Reason(
-        **{
-            **values,
-            "kind": ReasonKind(values["kind"]),
-            "words": tuple(values["words"]),
-            "liked_at": datetime.fromisoformat(liked_at) if liked_at else None,
-        }
-    )
+REASON = TypeAdapter(Reason)  # ↔ JSON
 
 
 class DigestRows:
@@ -165,7 +150,7 @@ def item_rows(digest: Digest) -> list[dict[str, Any]]:
             "number": item.number,
             "score": item.score,
             "strength": item.strength,
-            "reason": reason_json(item.reason),
+            "reason": REASON.dump_python(item.reason, mode="json"),
             "excerpt": list(item.excerpt),
             "best": item.best,
             "also": list(item.also),
@@ -187,7 +172,7 @@ def digest_of(row: Row[Any], items: Sequence[Row[Any]], works: dict[WorkId, Work
                     number=item.number,
                     score=item.score,
                     strength=item.strength,
-                    reason=reason_of(item.reason),
+                    reason=REASON.validate_python(item.reason),
                     excerpt=tuple(item.excerpt),
                     best=item.best,
                     also=tuple(item.also),

@@ -24,11 +24,14 @@ from paperround.models import (
     SmtpPhase,
     Source,
     Subscriber,
+    Vote,
 )
 from paperround.pipeline import compose as composing
 from paperround.pipeline.compose import ComposeRules
 from paperround.pipeline.deliver import DeliverRules, DeliveryRun
+from paperround.pipeline.explain import explain_learning
 from paperround.pipeline.messages import Messages, Offers
+from paperround.pipeline.replay import replay
 from paperround.pipeline.search import search
 from paperround.pipeline.steps import StepRules, Steps
 from paperround.sources.polling import PollingRules
@@ -415,3 +418,22 @@ async def test_a_test_mail_is_sent_and_counts_for_nothing(round_: Round) -> None
     assert [envelope.recipient for envelope in round_.transport.sent] == ["ada@example.org"]
     assert await round_.states() == {}
     assert (await round_.steps.compose()).digests == 1
+
+
+async def test_past_issues_are_scored_again_with_what_was_known_on_their_day(round_: Round) -> None:
+    await round_.source("feed", feed(ROBOTS, WEATHER))
+    reader = await round_.reader()
+    await round_.steps.read()
+    await round_.steps.compose()
+    model, since = round_.embedder.model, NOW - timedelta(days=1)
+    nothing = await replay(round_.storage, model, since=since, now=round_.clock.now())
+    assert nothing == {"readers": 0, "issues": 0, "votes": 0}
+    (digest,) = await round_.storage.digests_of(reader.id, limit=5)
+    liked = next(item.work for item in digest.items if item.work.title == WEATHER[0])
+    round_.clock.advance(hours=25)
+    await round_.storage.save_vote(reader.id, Vote(work_id=liked.id, value=1, at=round_.clock.now(), way="mail", title=liked.title))
+    figures = await replay(round_.storage, model, since=since, now=round_.clock.now())
+    assert (figures["readers"], figures["issues"], figures["votes"]) == (1, 1, 1)
+    assert figures["pairs, with the votes so far"] == figures["pairs, without votes"], "the vote came after the issue"
+    told = await explain_learning(round_.storage, model, await round_.storage.subscriber(reader.id), now=round_.clock.now())
+    assert WEATHER[0] in told[0]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from paperround.matching import affinity
 from paperround.matching.background import Background, Readings
 from paperround.matching.calibration import PRIOR, Calibration, fit, strengths
 from paperround.matching.profile_vectors import Example, ProfileVectors, build_profile_vectors
+from paperround.matching.scoring import WORDS, strength_word
 from paperround.matching.sentences import text_of_work
 from paperround.models import Interest, Profile, SubscriberId, WorkId
 
@@ -52,7 +54,7 @@ class Dataset:
 class Evaluated:
     """`figures` by name (contract: a matching dataset); `rankings`: a line a reader, ready for JSON."""
 
-    figures: dict[str, float | int]
+    figures: dict[str, Any]
     rankings: list[dict[str, object]]
 
 
@@ -205,9 +207,7 @@ def calibrate(dataset: Dataset, vectors: NDArray[np.float32]) -> Calibration:
     )
 
 
-def _figures(
-    readers: Sequence[Reader], scored: _Scored, likely: Sequence[Sequence[NDArray[np.float64]]], count: int
-) -> dict[str, float | int]:
+def _figures(readers: Sequence[Reader], scored: _Scored, likely: Sequence[Sequence[NDArray[np.float64]]], count: int) -> dict[str, Any]:
     sums = dict.fromkeys(("recall@20", "recall@50", "recall@100", "ndcg@10", "mrr"), 0.0)
     issues: list[tuple[float, float]] = []
     batches = 0
@@ -220,7 +220,7 @@ def _figures(
         claims += claimed
         hits += [np.isin(columns, reader.relevant) for columns in shown]
     batches = max(1, len(issues))
-    figures: dict[str, float | int] = {"users": count, **{name: value / max(1, count) for name, value in sums.items()}}
+    figures: dict[str, Any] = {"users": count, **{name: value / max(1, count) for name, value in sums.items()}}
     figures |= {"issue_recall@5": sum(each[0] for each in issues) / batches, "issue_ndcg@5": sum(each[1] for each in issues) / batches}
     return figures | (calibration_figures(np.concatenate(claims), np.concatenate(hits)) if claims else {})
 
@@ -249,13 +249,17 @@ def issue_figures(shown: Sequence[Ints], relevant: Ints) -> list[tuple[float, fl
     return figures
 
 
-def calibration_figures(claimed: NDArray[np.float64], kept: NDArray[np.bool_]) -> dict[str, float]:
-    """Ten bins of equal count, and the Brier score against the constant rate of what was shown."""
+def calibration_figures(claimed: NDArray[np.float64], kept: NDArray[np.bool_]) -> dict[str, Any]:
+    """Ten bins of equal count, and the Brier score against the constant rate of what was shown; for each word of strength the rate that was
+    kept and of how many."""
     bins = np.array_split(np.argsort(claimed, kind="stable"), 10)
     error = sum(len(each) * abs(claimed[each].mean() - kept[each].mean()) for each in bins if len(each)) / len(claimed)
     constant = float(((kept.mean() - kept) ** 2).mean())
     skill = 1 - float(((claimed - kept) ** 2).mean()) / constant if constant else 0.0
-    return {"calibration_error": float(error), "brier_skill": skill}
+    words = np.array([strength_word(strength) for strength in claimed.tolist()])
+    rates = {word: words == word for _, word in (*WORDS, (0, "weak"))}
+    by_word = {f"kept, {word}": (float(kept[rows].mean()), int(rows.sum())) for word, rows in rates.items() if rows.any()}
+    return {"calibration_error": float(error), "brier_skill": skill, **by_word}
 
 
 def _rankings(
@@ -275,7 +279,7 @@ def _rankings(
 
 def simulate_feedback(
     dataset: Dataset, vectors: NDArray[np.float32], *, readers: int = 300, issues: int = 60, shown: int = 10, begin: int = 3, seed: int = 1
-) -> dict[str, float | int]:
+) -> dict[str, Any]:
     """Readers begin with three works, see the top ten of each issue of 200 and vote up what they hold in their library; beside them
     the same readers without votes. Recall at ten over the last quarter of the issues, where it holds anything relevant."""
     chance = np.random.default_rng(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -68,9 +69,14 @@ def seems_foreign(text: str) -> bool:
     return other > 0.3 * max(1, len(letters)) or bool(_FUNCTION_WORDS.search(text))
 
 
+def not_read(texts: Iterable[str], model: str) -> list[str]:
+    """Those of the texts whose language the model does not seem to read."""
+    return [] if "multilingual" in model.casefold() else [text for text in texts if seems_foreign(text)]
+
+
 def language_note(text: str, model: str) -> str | None:
-    """What to say of an interest that the model does not read, and which setting helps; None where there is nothing to say."""
-    if "multilingual" in model.casefold() or not seems_foreign(text):
+    """What to tell the administrator of an interest that the model does not read; None where there is nothing to say."""
+    if not not_read([text], model):
         return None
     return (
         f"“{text}” does not look like English, and the model {model.partition('@')[0]} reads little else. Say it in English, or let the "

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperround.matching.evaluation import calibration_figures
-from paperround.matching.scoring import strength_word
 
 ROUNDS, SEED = 1000, 1  # of the bootstrap over readers (Efron 1979)
 Interval = tuple[float, float, float]  # value, and the bounds of its 95 % interval
@@ -39,8 +38,6 @@ def replay_figures(issues: Sequence[ReplayedIssue]) -> dict[str, object]:
     names = dict.fromkeys(name for issue in issues for name in issue.scores)
     figures |= {f"pairs, {name}": pairs_in_order(issues, name) for name in names}
     strengths, kept = np.concatenate([each.strengths for each in issues]), np.concatenate([each.values for each in issues]) > 0
-    words = np.array([strength_word(strength) for strength in strengths.tolist()])
-    figures |= {f"kept, {word}": (float(kept[words == word].mean()), int((words == word).sum())) for word in dict.fromkeys(words.tolist())}
     return figures | calibration_figures(strengths, kept)
 
 

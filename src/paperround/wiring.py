@@ -206,6 +206,7 @@ def action_rules(settings: Settings) -> ActionRules:
         reply_domain=settings.list.address.rpartition("@")[2] if settings.list.address else None,
         default_profile=settings.default_profile,
     )
+        model=settings.embedding.model,
 
 
 def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> StepRules:

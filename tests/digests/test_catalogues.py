@@ -9,7 +9,13 @@ import pytest
 from babel.messages.catalog import Catalog
 
 from paperround.digests.catalogues import LANGUAGES, speech, spoken
-from paperround.incoming.reply_commands import commands
+from paperround.digests.refusals import refusal
+from paperround.digests.wording import rhythm
+from paperround.errors import AlreadyExistsError, ConsentError, ProfileError
+from paperround.incoming.reply_commands import commands, completed_schedule
+from paperround.models import ConsentState
+from paperround.pipeline.reply_answers import reply_words
+from paperround.subscribers.profile_values import CHECKS
 
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
 
@@ -78,6 +84,32 @@ def test_the_reply_words_that_a_mail_teaches_are_understood(language: str, sampl
     assert found[2][0].until is not None
     assert samples.NOW.date() < found[2][0].until <= samples.NOW.date() + timedelta(days=7)
     assert found[2][0].until.weekday() == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_words_that_an_answer_teaches_are_understood(language: str, samples: ModuleType) -> None:
+    taught = [words for line in reply_words(language) for words in line.partition(" — ")[0].split(" · ")]
+    kinds = [each.kind for words in taught for each in commands(words, now=samples.NOW, language=language)]
+    schedules = ["schedule"] * 4
+    assert kinds == ["more", "less", "why", "pause", "resume", *schedules, "interests", "feed", "know", "stop"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("before", ["daily 06:05", "weekdays 07:30", "weekly sunday 18:00", "monthly 15 08:00", "monthly 1 23:59"])
+def test_the_words_that_undo_a_change_bring_the_old_schedule_back(language: str, before: str, samples: ModuleType) -> None:
+    told, words = rhythm(before, language)
+    (command,) = commands(words, now=samples.NOW, language=language)
+    assert {completed_schedule(command.argument, current) for current in ("weekly friday 09:00", "monthly 3 10:00", "off")} == {before}
+    assert before.split()[-1] in told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whatever_a_form_refuses_is_told_in_a_sentence(language: str) -> None:
+    keys = [*CHECKS, "until", "email", "erase"]
+    told = {key: refusal(ProfileError("page", key, "is wrong"), language) for key in keys if key not in ("empty", "explore")}
+    assert [key for key, sentence in told.items() if "is wrong" in sentence or not sentence.endswith(".")] == []
+    kinds = [refusal(ConsentError("no"), language, state) for state in (ConsentState.PENDING, ConsentState.UNSUBSCRIBED)]
+    assert len({*kinds, refusal(AlreadyExistsError("there"), language)}) == 3
 
 
 def test_no_message_hides_from_extraction(renew: ModuleType) -> None:

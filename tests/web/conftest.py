@@ -109,7 +109,7 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
     actions = SubscriberActions(storage=storage, clock=clock, keys=KeyRing((b"k" * 32,)), rules=rules, last_week=look)
 
     async def explain(subscriber: Subscriber, reference: str) -> Mapping[str, Any]:
-        return await explain_match(storage, embedder.model, subscriber, reference, now=clock.now())
+        return await explain_match(storage, embedder.model, subscriber, reference, now=clock.now(), language=subscriber.profile.language)
 
     async def found(words: str, since: datetime) -> list[Hit]:
         works = await storage.works_seen(since, clock.now())

@@ -246,8 +246,19 @@ async def test_a_sign_up_answers_the_same_for_every_address(site: Site) -> None:
     assert (await site.now()).profile == site.ada.profile
 
 
+async def test_an_interest_that_the_model_does_not_read_is_told_of_at_once_and_on_the_page(site: Site) -> None:
+    words = "Erkennung von Texten für ältere Menschen und Kinder"
+    for language, told in (("en", "does not look like English"), ("de", "sieht nicht nach Englisch aus")):
+        form = {"email": "new@example.org", "interests": f"{words}\nlip reading"}
+        answer = await site.client.post("/subscribe", data=form, headers={"Accept-Language": language})
+        assert (answer.status_code, answer.text.count(told)) == (200, 1)
+    await site.client.post(f"{site.owner()}/profile", data={**PROFILE, "language": "fr", "interest": [words], "weight": ["1.0"]})
+    assert "ne semble pas être de l’anglais" in (await site.client.get(site.owner())).text
+    assert "English" not in (await site.client.post("/subscribe", data={**form, "interests": "van der Waals forces"})).text
+
+
 async def test_a_form_that_cannot_be_is_shown_again_with_what_was_typed(site: Site) -> None:
-    for data, told in (({"email": "nobody@"}, "mail address"), ({"email": "a@example.org", "max_items": "900"}, "max items")):
+    for data, told in (({"email": "nobody@"}, "mail address"), ({"email": "a@example.org", "max_items": "900"}, "from 1 to 50 papers")):
         answer = await site.client.post("/subscribe", data={**data, "interests": "my <own> words"})
         assert answer.status_code == 400
         assert told in answer.text
@@ -364,9 +375,12 @@ async def test_on_a_day_without_news_the_week_is_shown(site: Site) -> None:
 
 async def test_the_owner_has_any_paper_explained(site: Site) -> None:
     page = (await site.client.get(site.owner(), params={"why": "Drafts on the Cheap"})).text
-    for words in ("Strength", "Because", "token pruning", "Score", "never sent twice"):
+    for words in ("Strength", "Reason", "because you follow", "token pruning", "Score", "never sent twice"):
         assert words in page
     assert "No paper of that name" in (await site.client.get(site.owner(), params={"why": "<b>"})).text
+    await site.actions.change_profile(site.ada, {"language": "de"}, way="reader")
+    page = (await site.client.get(site.owner(), params={"why": "Drafts on the Cheap"})).text
+    assert all(words in page for words in ("weil Sie", "der Wertung", "nichts kommt zweimal", "Interesse: token pruning"))
     assert "Why, or why not" not in (await site.client.get(site.path(site.links.preferences))).text
 
 
@@ -475,7 +489,7 @@ async def test_the_owner_changes_every_key_of_the_profile(site: Site) -> None:
     assert all(words in page for words in ("graphs", "lip reading", "Ada L", "images\nvideo"))
     refused = await site.client.post(f"{site.owner()}/profile", data={**PROFILE, "max_items": "99"})
     assert refused.status_code == 400
-    assert "max items" in refused.text
+    assert "Eine Ausgabe fasst 1 bis 50 Artikel." in refused.text
 
 
 async def test_the_owner_takes_votes_back_moves_the_feed_exports_and_erases(site: Site) -> None:

@@ -12,8 +12,8 @@ from babel.dates import format_date, format_skeleton
 from babel.numbers import format_decimal
 
 from paperround.digests.catalogues import speech, spoken
-from paperround.digests.due_dates import zone
-from paperround.models import Digest, DigestItem, ReasonKind, Work, WorkId
+from paperround.digests.due_dates import parse_schedule, zone
+from paperround.models import Digest, DigestItem, Reason, ReasonKind, Work, WorkId
 
 LONGEST_TITLE = 300
 _MOST_CARDS = 4096
@@ -32,10 +32,10 @@ class Because:
     before: str
     quoted: str = ""
     after: str = ""
-    marks: str = "“{}”"  # how the language quotes
+    line: str = ""  # all of it, with the language's quotation marks
 
     def __str__(self) -> str:
-        return f"{self.before} {self.marks.format(self.quoted)}{self.after}" if self.quoted else f"{self.before}{self.after}"
+        return self.line or self.before
 
 
 # ---------------------------------------------------------------- text
@@ -145,6 +145,29 @@ def decimal(count: int, language: str) -> str:
     return str(format_decimal(count, locale=locale(language)))
 
 
+def moment(value: datetime | None, timezone: str, language: str = "en") -> str:
+    """ "on Friday 3 January 2025 at 07:30", in the reader's zone; "" for none."""
+    if value is None:
+        return ""
+    day, clock = long_date(local_day(value, timezone), language), f"{value.astimezone(zone(timezone)):%H:%M}"
+    return speech(language)("on {day} at {time}", day=day, time=clock)
+
+
+def rhythm(schedule: str, language: str) -> tuple[str, str]:
+    """A schedule as it is told, and in the words of a reply: "every Friday at 08:00", "weekly Friday 08:00"."""
+    _, plan = speech(language), parse_schedule(schedule)
+    clock, day = f"{plan.at:%H:%M}", weekday(date(2024, 1, 1 + plan.day), language) if plan.kind == "weekly" else plan.day
+    if plan.kind == "daily":
+        return _("every day at {time}", time=clock), _("daily {time}", time=clock)
+    if plan.kind == "weekdays":
+        return _("Monday to Friday at {time}", time=clock), _("weekdays {time}", time=clock)
+    if plan.kind == "weekly":
+        return _("every {weekday} at {time}", weekday=day, time=clock), _("weekly {day} {time}", day=day, time=clock)
+    if plan.kind == "monthly":
+        return _("once a month, on day {day}, at {time}", day=day, time=clock), _("monthly {day} {time}", day=day, time=clock)
+    return _("never"), _("pause")
+
+
 def number(count: int, language: str) -> str:
     """In words from one to twelve."""
     _ = speech(language)
@@ -179,16 +202,20 @@ def labels(item: int, language: str) -> tuple[str, str, str]:
 
 def because(item: DigestItem, *, timezone: str = "UTC", language: str = "en") -> Because:
     """Why this item, in the reader's terms; true and short."""
-    reason = item.reason
-    if reason.kind is ReasonKind.TRENDING:
+    if item.reason.kind is ReasonKind.TRENDING:
         return Because(trend(item.work, language))
+    return because_of(item.reason, timezone=timezone, language=language)
+
+
+def because_of(reason: Reason, *, timezone: str, language: str) -> Because:
+    """The same of a reason that is none of the day's news but the reader's own."""
     liked = local_day(reason.liked_at, timezone) if reason.liked_at else None
-    return _because(reason.kind, shorten(plain(reason.text), 120), liked, language)
+    return _because(reason.kind, reason.text, liked, language)
 
 
 @lru_cache(maxsize=4096)
-def _because(kind: ReasonKind, quoted: str, liked: date | None, language: str) -> Because:
-    _ = speech(language)
+def _because(kind: ReasonKind, text: str, liked: date | None, language: str) -> Because:
+    _, quoted = speech(language), shorten(plain(text), 120)
     if kind is ReasonKind.EXPLORE:
         said = _("far from what you follow")
     elif kind is ReasonKind.LIKED and liked:
@@ -200,7 +227,7 @@ def _because(kind: ReasonKind, quoted: str, liked: date | None, language: str) -
     else:
         said = _("because you follow {quoted}") if quoted else _("because of what you follow")
     before, there, after = said.partition("{quoted}")
-    return Because(before.strip(), quoted if there else "", after, _("“{}”"))
+    return Because(before.strip(), quoted if there else "", after, said.replace("{quoted}", _("“{}”").format(quoted)))
 
 
 def votes(count: int, language: str) -> str:
@@ -325,8 +352,8 @@ def span(digest: Digest, schedule: str, *, timezone: str, language: str) -> str:
 
 
 def line(digest: Digest, schedule: str, strengths: Sequence[str], *, timezone: str, language: str) -> str:
-    """One sentence on what this issue brings: "Five of 214 new papers today; two are strong." `strengths`: the words of the chosen."""
-    count, strong = len(digest.chosen), sum(word in STRENGTHS[2:] for word in strengths)
+    """One sentence on what this issue brings: "Five of 214 new papers today; two are strong." `strengths`: the chosen's words."""
+    count, strong = len(strengths), strengths.count(STRENGTHS[2]) + strengths.count(STRENGTHS[3])
     when = span(digest, schedule, timezone=timezone, language=language)
     return _line(digest.kind, count, max(digest.candidates, count), strong, when, language)
 

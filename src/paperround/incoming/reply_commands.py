@@ -226,6 +226,11 @@ _RHYTHMS = (
 )
 
 
+_DAY_OF_MONTH = re.compile(
+    r"\b(?:monthly|monatlich|mensuel\w*|day|the|am|tag|le|jour) ([1-9]|[12]\d|3[01])(?:st|nd|rd|th)?\b(?![:.h]\d| ?(?:uhr|am|pm|h)\b)"
+)
+
+
 def _schedule(words: str) -> str | None:
     """The rhythm, day and time that were said, in the order of a profile file's schedule; None where it is none."""
     words = words.lower()
@@ -233,7 +238,9 @@ def _schedule(words: str) -> str | None:
     rhythm = next((name for name, pattern in _RHYTHMS if re.search(pattern, words)), "weekly" if day else None)
     if rhythm is None:
         return None
-    return " ".join(part for part in (rhythm, day if rhythm == "weekly" else None, spoken_time(words)) if part)
+    of_month = _DAY_OF_MONTH.search(words)
+    named = {"weekly": day, "monthly": of_month and of_month[1]}.get(rhythm)
+    return " ".join(part for part in (rhythm, named, spoken_time(words)) if part)
 
 
 def completed_schedule(wanted: str, current: str) -> str:

@@ -3,7 +3,8 @@
 from datetime import date, datetime
 from typing import Any
 
-from paperround.digests import selection
+from paperround.digests import selection, wording
+from paperround.digests.catalogues import Speech, speech
 from paperround.digests.due_dates import period_of
 from paperround.errors import NotFoundError
 from paperround.matching import scoring
@@ -13,8 +14,11 @@ from paperround.pipeline.interfaces import Storage
 from paperround.pipeline.readers import load_background, load_readers
 
 
-async def explain_match(storage: Storage, model: str, subscriber: Subscriber, reference: str, *, now: datetime) -> dict[str, Any]:
+async def explain_match(
+    storage: Storage, model: str, subscriber: Subscriber, reference: str, *, now: datetime, language: str = "en"
+) -> dict[str, Any]:
     """Score, strength, reason and parts of one work for one subscriber, and whether it could be in an issue now. Raises NotFoundError."""
+    _ = speech(language)
     work = await storage.find_work(reference)
     ids, vectors = await storage.work_vectors(model, [work.id])
     if not ids:
@@ -25,20 +29,35 @@ async def explain_match(storage: Storage, model: str, subscriber: Subscriber, re
     issued = (await storage.issued_works([subscriber.id])).get(subscriber.id, {})
     told: dict[str, Any] = {"subscriber": subscriber.email or subscriber.public_id, "work": work.title}
     if work.id in issued:
-        told["issued"] = f"in the issue of {period_of(issued[work.id], subscriber.profile.timezone)}: never sent twice"
-    told["new"] = (
-        "yes" if selection.eligible(work, selection.since_for(subscriber, now), now, issued) else "not a candidate for the next issue"
-    )
+        day = wording.long_date(period_of(issued[work.id], subscriber.profile.timezone), language)
+        told["issued"] = _("in the issue of {day}: never sent twice", day=day)
+    new = selection.eligible(work, selection.since_for(subscriber, now), now, issued)
+    told["new"] = _("yes") if new else _("no: only what is new since the latest issue can be in it, once")
     if not matches:
-        return {**told, "score": "kept out by a word or author in `never`" if reader.has_interests else "no interests: the trending digest"}
+        kept_out, trending = _("kept out by a word or author that is always to be kept out"), _("no interests: what is talked about comes")
+        return {**told, "score": kept_out if reader.has_interests else trending}
     (match,) = matches
+    reason = wording.because_of(match.reason, timezone=subscriber.profile.timezone, language=language)
     return {
         **told,
         "score": match.score,
-        "strength": f"{match.strength:.2f} ({scoring.strength_word(match.strength)})",
-        "because": f"{match.reason.kind}: {match.reason.text} ({match.reason.share:.0%} of the score)",
-        "parts": dict(match.parts),
+        "strength": f"{match.strength:.2f} ({wording.strength(scoring.strength_word(match.strength), language)})",
+        "because": _("{reason} ({share} of the score)", reason=reason, share=f"{match.reason.share:.0%}"),
+        "parts": {_part(name, _): value for name, value in match.parts.items()},
     }
+
+
+def _part(name: str, _: Speech) -> str:
+    """As `scoring` calls it: a kind before its words, or a name."""
+    kind, colon, words = name.partition(": ")
+    names = {
+        "interest": _("interest"),
+        "liked": _("liked paper"),
+        "the other likes": _("the other likes"),
+        "avoid": _("what to rather leave out"),
+        "what any work gets": _("what any paper gets"),
+    }
+    return names.get(kind, kind) + colon + words
 
 
 async def explain_learning(storage: Storage, model: str, subscriber: Subscriber, *, now: datetime) -> list[str]:

@@ -171,12 +171,12 @@ class ReceiveMail:
         if not commands:
             if await self._answered_lately(subscriber):
                 return "not understood, answered before"
-            await self.actions.answer(subscriber, did_not_understand())
+            await self.actions.answer(subscriber, did_not_understand(subscriber.profile.language))
             return "not understood: answered"
         own = signed_links.fold_address(mail.sender or "") == signed_links.fold_address(subscriber.email or "")
         asked = [each for each in commands if each.kind in LEAVING][:1] or commands  # beside a farewell nothing else counts
         done = [await self.replier.obey(subscriber.id, command, answered, own=own) for command in asked]
-        await self.actions.answer(subscriber, summary(done))
+        await self.actions.answer(subscriber, summary(done, subscriber.profile.language))
         return f"answered: {', '.join(command.kind for command in asked)}"
 
     # ------------------------------------------------------------ parts of it

@@ -1,31 +1,39 @@
-"""Reply answers: does what a reader's reply asks for, and says in plain words what changed and how to undo it."""
+"""Reply answers: does what a reader's reply asks for, and says in plain words what changed and how to undo it, in their language."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from paperround.digests.wording import because, local_day, long_date, shorten
+from paperround.digests.catalogues import Speech, speech
+from paperround.digests.refusals import not_read, refusal
+from paperround.digests.wording import because, local_day, long_date, moment, rhythm, shorten
 from paperround.errors import PaperroundError
 from paperround.incoming.reply_commands import Command, completed_schedule
 from paperround.models import ConsentState, Delivery, Digest, DigestItem, MailKind, Subscriber, SubscriberId
 from paperround.pipeline.interfaces import Storage
 from paperround.pipeline.subscriber_actions import SubscriberActions
+from paperround.subscribers.consent import EventKind
 from paperround.subscribers.profile_layers import profile_to_values
 
 NEEDS_A_REPLY = {"more", "less", "why", "interests", "subscribe", "schedule"}  # what a forged From line must not be able to do
 NEEDS_OWN_ADDRESS = {"interests", "subscribe"}  # what is not worth a link in a mail, which may be forwarded (design, decision 18)
-WORDS = (
-    "more 2 · less 5 — like or dislike an item by its number",
-    "why 3 — why an item was chosen",
-    "pause until 3 January · resume",
-    "daily · weekdays · weekly friday 08:00 · monthly",
-    "interests: first interest; second interest — replaces your interests",
-    "feed — the address of your personal feed",
-    "what do you know — everything that is kept about you",
-    "stop — unsubscribe",
-)
+
+
+def reply_words(language: str) -> list[str]:
+    """What can be said in a reply, and what it does."""
+    _ = speech(language)
+    return [
+        _("more 2 · less 5 — like or dislike an item by its number"),
+        _("why 3 — why an item was chosen"),
+        _("pause until 3 January · resume"),
+        _("daily · weekdays · weekly friday 08:00 · monthly"),
+        _("interests: first interest; second interest — replaces your interests"),
+        _("feed — the address of your personal feed"),
+        _("what do you know — everything that is kept about you"),
+        _("stop — unsubscribe"),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +45,19 @@ class Done:
     more: tuple[str, ...] = ()
 
 
-def did_not_understand() -> dict[str, Any]:
+def did_not_understand(language: str) -> dict[str, Any]:
     """The one friendly answer to a reply that asks for nothing we know."""
-    lines = ["Nothing has changed. These words work in a reply, each on a line of its own:"]
-    return {"subject": "I did not understand that", "lines": lines, "quoted": list(WORDS)}
+    _ = speech(language)
+    lines = [_("Nothing has changed. These words work in a reply, each on a line of its own:")]
+    return {"subject": _("I did not understand that"), "lines": lines, "quoted": reply_words(language)}
 
 
-def summary(done: Sequence[Done]) -> dict[str, Any]:
+def summary(done: Sequence[Done], language: str) -> dict[str, Any]:
     """What was done for one mail, as the values of an answer."""
-    lines = [line for each in done for line in (each.what, f"To undo: reply “{each.undo}”." if each.undo else "") if line]
-    subject = shorten(done[0].what, 80) if len(done) == 1 else f"{len(done)} things you asked for"
-    return {"subject": subject, "heading": "What you asked for", "lines": lines, "quoted": [line for each in done for line in each.more]}
+    _ = speech(language)
+    lines = [line for each in done for line in (each.what, _("To undo: reply “{words}”.", words=each.undo) if each.undo else "") if line]
+    subject = shorten(done[0].what, 80) if len(done) == 1 else _("{count} things you asked for", count=len(done))
+    return {"subject": subject, "heading": _("What you asked for"), "lines": lines, "quoted": [line for each in done for line in each.more]}
 
 
 class Replier:
@@ -73,53 +83,57 @@ class Replier:
         """Do what the command asks; a refusal by a rule is said, never raised. `answered`: the mail of ours that was replied to;
         `own`: from the address it went to, by nobody it was forwarded to."""
         subscriber = await self.storage.subscriber(subscriber_id)
+        _ = speech(subscriber.profile.language)
         if command.kind in NEEDS_A_REPLY and answered is None:
-            return Done(what=f"“{command.kind}” works in a reply to one of your issues: nothing else proves that it is you.")
+            return Done(what=_("That works in a reply to one of your issues: nothing else proves that it is you."))
         if command.kind in NEEDS_OWN_ADDRESS and not own:
-            return Done(what=f"“{command.kind}” works from the address that your paper comes to: this came from another one.")
+            return Done(what=_("That works from the address that your paper comes to: this came from another one."))
         way = self._ways.get(command.kind)
         if way is None:
-            return Done(what="These words work in a reply to an issue:", more=WORDS)
+            return Done(what=_("These words work in a reply to an issue:"), more=tuple(reply_words(subscriber.profile.language)))
         try:
             done: Done = await way(subscriber, command, answered)
         except PaperroundError as error:
-            return Done(what=f"Not done: {error}.")
+            return Done(what=_("Not done: {why}", why=refusal(error, subscriber.profile.language, subscriber.state)))
         return done
 
     async def welcome(self, subscriber: Subscriber) -> None:
         """The answer to a yes by mail."""
-        when = (
-            f"The first issue comes {_moment(subscriber.next_due_at, subscriber)}." if subscriber.next_due_at else "No issue is scheduled."
-        )
-        lines = [when, "These words steer it, in a reply to any issue:"]
-        await self.actions.answer(subscriber, {"subject": "You are subscribed", "lines": lines, "quoted": list(WORDS)})
+        _, language = speech(subscriber.profile.language), subscriber.profile.language
+        when = _moment(subscriber)
+        first = _("Your first issue comes {when}.", when=when) if when else _("No issue is scheduled yet.")
+        lines = [first, _("These words steer it, in a reply to any issue:")]
+        await self.actions.answer(subscriber, {"subject": _("You are subscribed"), "lines": lines, "quoted": reply_words(language)})
 
     # ------------------------------------------------------------ one a kind
 
     async def _vote(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:
-        item = await self._item(subscriber, command, answered)
+        _, item = speech(subscriber.profile.language), await self._item(subscriber, command, answered)
         if isinstance(item, Done):
             return item
         value = 1 if command.kind == "more" else -1
         await self.actions.vote(subscriber, item.work.id, value, way="mail")
-        return Done(
-            what=f"{'More' if value > 0 else 'Less'} like “{item.work.title}”, from the next issue on.",
-            undo=f"{'less' if value > 0 else 'more'} {item.number}",
-        )
+        if value > 0:
+            what, undo = _("More like “{title}”, from the next issue on.", title=item.work.title), _("less {item}", item=item.number)
+        else:
+            what, undo = _("Less like “{title}”, from the next issue on.", title=item.work.title), _("more {item}", item=item.number)
+        return Done(what=what, undo=undo)
 
     async def _why(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:
-        item = await self._item(subscriber, command, answered)
+        profile, item = subscriber.profile, await self._item(subscriber, command, answered)
         if isinstance(item, Done):
             return item
-        sentence = (f"What fits best: “{item.reason.sentence}”",) if item.reason.sentence else ()
-        return Done(what=f"Number {item.number}, “{item.work.title}”, was chosen {because(item)}.", more=sentence)
+        _, reason = speech(profile.language), because(item, timezone=profile.timezone, language=profile.language)
+        sentence = (_("What fits best: “{sentence}”", sentence=item.reason.sentence),) if item.reason.sentence else ()
+        what = _("Number {number}, “{title}”: {reason}.", number=item.number, title=item.work.title, reason=reason)
+        return Done(what=what, more=sentence)
 
     async def _item(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> DigestItem | Done:
         digest = await self._digest(subscriber, answered)
         numbered = {item.number: item for item in digest.items if item.number} if digest else {}
         if command.number in numbered:
             return numbered[command.number]
-        return Done(what=f"There is no number {command.number} in that issue.")
+        return Done(what=speech(subscriber.profile.language)("There is no number {number} in that issue.", number=command.number))
 
     async def _digest(self, subscriber: Subscriber, answered: Delivery | None) -> Digest | None:
         if answered and answered.kind is MailKind.ISSUE and answered.digest_id:
@@ -128,65 +142,115 @@ class Replier:
         return latest[0] if latest else None
 
     async def _pause(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002 (one shape for all)
+        _ = speech(subscriber.profile.language)
         if command.argument:
-            return Done(what=f"Until when? “{command.argument}” is no date that I can read; “pause until 3 January” is.")
+            return Done(what=_("Until when? “{words}” is no date that I can read; “pause until 3 January” is.", words=command.argument))
         zone = ZoneInfo(subscriber.profile.timezone)
         until = datetime.combine(command.until, time(), zone) if command.until else None
         await self.actions.pause(subscriber, until, way="mail")
-        return Done(what=f"Paused{f' until {_day(until, subscriber)}' if until else ', until you say otherwise'}.", undo="resume")
+        what = _("Paused until {day}.", day=_day(until, subscriber)) if until else _("Paused, until you say otherwise.")
+        return Done(what=what, undo=_("resume"))
 
     async def _resume(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
+        _ = speech(subscriber.profile.language)
         if subscriber.state is not ConsentState.PAUSED:
-            return Done(what="Your issues are not paused.")
+            return Done(what=_("Your issues are not paused."))
         resumed = await self.actions.resume(subscriber, way="mail")
-        return Done(what=f"Your issues go on; the next one comes {_moment(resumed.next_due_at, resumed)}.", undo="pause")
+        return Done(what=f"{_('Your issues go on.')} {_next(resumed)}", undo=_("pause"))
 
     async def _schedule(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
-        before = subscriber.profile.schedule
+        before, language = subscriber.profile.schedule, subscriber.profile.language
         wanted = completed_schedule(command.argument, before)
         changed = await self.actions.change_profile(subscriber, {"schedule": wanted}, way="reader")
-        return Done(what=f"Your schedule is now {wanted}; the next issue comes {_moment(changed.next_due_at, changed)}.", undo=before)
+        told = speech(language)("Your paper comes {when} now.", when=rhythm(wanted, language)[0])
+        return Done(what=f"{told} {_next(changed)}", undo=rhythm(before, language)[1])
 
     async def _interests(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
+        _, language = speech(subscriber.profile.language), subscriber.profile.language
         if not command.items:
-            return Done(what="You are subscribed already.")
+            return Done(what=_("You are subscribed already."))
         before = "; ".join(each.text for each in subscriber.profile.interests)
+        if "," in before and ";" not in before:
+            before += ";"  # else the comma would part it
         await self.actions.change_profile(subscriber, {"interests": list(command.items)}, way="reader")
-        return Done(what=f"Your interests are now: {'; '.join(command.items)}.", undo=f"interests: {before}" if before else None)
+        return Done(
+            what=_("Your interests are now: {interests}.", interests="; ".join(command.items)),
+            undo=_("interests: {interests}", interests=before) if before else None,
+            more=tuple(not_read(self.actions.not_read(command.items), language)),
+        )
 
     async def _feed(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
-        return Done(what="Your personal feed; whoever knows its address can read it:", more=self.actions.feed_addresses(subscriber))
+        what = speech(subscriber.profile.language)("Your personal feed; whoever knows its address can read it:")
+        return Done(what=what, more=self.actions.feed_addresses(subscriber))
 
     async def _know(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
+        _ = speech(subscriber.profile.language)
         votes = (await self.storage.votes([subscriber.id])).get(subscriber.id, [])
         events = await self.storage.consent_events(subscriber.id)
-        profile = (f"{key}: {value}" for key, value in profile_to_values(subscriber.profile).items() if value not in ("", []))
         return Done(
-            what="This is everything that is kept about you:",
+            what=_("This is everything that is kept about you:"),
             more=(
-                f"address: {subscriber.email}",
-                *profile,
+                f"{_('Mail address')}: {subscriber.email}",
+                *_known(subscriber, _),
                 *(
-                    f"vote of {_day(vote.at, subscriber)}: {'more' if vote.value > 0 else 'less'} like “{vote.title}”"
+                    f"{_day(vote.at, subscriber)}: {_('More like this') if vote.value > 0 else _('Less like this')}: {vote.title}"
                     for vote in votes
                     if vote.value
                 ),
-                *(f"{event.at:%Y-%m-%d %H:%M} UTC: {event.kind} by {event.way}" for event in events),
-                f"issues so far: {subscriber.issues}",
+                *(f"{event.at:%Y-%m-%d %H:%M} UTC: {_event(event.kind, _)} ({event.way})" for event in events),
+                _("Issues so far: {count}", count=subscriber.issues),
             ),
         )
 
     async def _stop(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
+        _ = speech(subscriber.profile.language)
         await self.actions.unsubscribe(subscriber, way="mail")
-        return Done(what="You are unsubscribed; nothing more will come.", undo="subscribe")
+        return Done(what=_("You are unsubscribed; nothing more will come."), undo=_("subscribe"))
 
 
-def _moment(moment: datetime | None, subscriber: Subscriber) -> str:
-    if moment is None:
-        return "when you set a schedule"
-    profile = subscriber.profile
-    return f"on {_day(moment, subscriber)} at {moment.astimezone(ZoneInfo(profile.timezone)):%H:%M}"
+def _known(subscriber: Subscriber, _: Speech) -> Iterator[str]:
+    """The profile, a line a key, by the names of the form on the page."""
+    names = {
+        "name": _("Your name"),
+        "interests": _("What interests you"),
+        "avoid": _("Rather not"),
+        "must": _("Always let in"),
+        "never": _("Always keep out"),
+        "liked": _("Papers you like"),
+        "schedule": _("When it comes"),
+        "timezone": _("Time zone"),
+        "max_items": _("Papers an issue, at most"),
+        "channels": _("How it comes"),
+        "language": _("Language"),
+    }
+    for key, value in profile_to_values(subscriber.profile).items():
+        told = "; ".join(_text(each) for each in value) if isinstance(value, list | tuple) else _text(value)
+        if told:
+            yield f"{names.get(key, key.replace('_', ' '))}: {told}"
+
+
+def _text(value: object) -> str:
+    """An interest with its weight, where it has one; whatever else as it stands."""
+    return f"{value['text']} (× {value['weight']:g})" if isinstance(value, Mapping) else str(value)
+
+
+def _event(kind: str, _: Speech) -> str:
+    words = _("asked, confirmed, paused, resumed, moved, unsubscribed, forgotten, added by a file, added by the operator, imported")
+    kinds = (
+        *(EventKind.ASKED, EventKind.CONFIRMED, EventKind.PAUSED, EventKind.RESUMED, EventKind.MOVED, EventKind.UNSUBSCRIBED),
+        *(EventKind.FORGOTTEN, EventKind.FILE, EventKind.ADMIN, EventKind.IMPORTED),
+    )
+    return dict(zip(map(str, kinds), words.split(", "), strict=True)).get(kind, kind)
+
+
+def _next(subscriber: Subscriber) -> str:
+    when, _ = _moment(subscriber), speech(subscriber.profile.language)
+    return _("Your next issue comes {when}.", when=when) if when else _("No issue is scheduled yet.")
+
+
+def _moment(subscriber: Subscriber) -> str:
+    return moment(subscriber.next_due_at, subscriber.profile.timezone, subscriber.profile.language)
 
 
 def _day(moment: datetime, subscriber: Subscriber) -> str:
-    return long_date(local_day(moment, subscriber.profile.timezone), "en")
+    return long_date(local_day(moment, subscriber.profile.timezone), subscriber.profile.language)

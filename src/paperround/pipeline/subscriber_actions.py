@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from paperround.digests import due_dates
 from paperround.digests.catalogues import speech
 from paperround.errors import AlreadyExistsError, ConsentError, NotFoundError, PaperroundError, TokenError
+from paperround.matching.learned import not_read
 from paperround.models import (
     Channel,
     ConsentEvent,
@@ -49,6 +50,7 @@ class ActionRules:
     consent_text: str  # what a reader agrees to, as it is shown at sign-up
     reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
     default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
+    model: str = ""  # that reads the interests
 
 
 class ProfileFileLike(Protocol):
@@ -282,6 +284,10 @@ class SubscriberActions:
         """Give the feed a new address; the old one answers that it is gone."""
         await self.storage.raise_epochs(subscriber.id, feed=True)
         return await self.storage.subscriber(subscriber.id)
+
+    def not_read(self, interests: Iterable[str]) -> list[str]:
+        """Those that are in a language the model does not read."""
+        return not_read(interests, self.rules.model)
 
     def feed_addresses(self, subscriber: Subscriber) -> tuple[str, ...]:
         """RSS, Atom and JSON Feed of one reader."""

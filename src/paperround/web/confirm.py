@@ -6,13 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paperround.digests.catalogues import speech
+from paperround.digests.refusals import refusal
+from paperround.digests.wording import moment
 from paperround.errors import AlreadyExistsError, ConsentError
 from paperround.models import ConsentState, Subscriber
 from paperround.subscribers.signed_links import Purpose
 from paperround.web.guards import network_of
 from paperround.web.services import message, page, services_of
 from paperround.web.wording import marked as _
-from paperround.web.wording import moment
 
 
 async def show(request: Request) -> Response:
@@ -42,21 +43,21 @@ async def confirm(request: Request) -> Response:
 async def show_move(request: Request) -> Response:
     """/m/TOKEN: where the button leads that a new address is mailed."""
     services = services_of(request)
-    await services.actions.holder(Purpose.MOVE, request.path_params["token"])
-    question = _("Send the paper to this address?")
-    return message(request, question, services.consent_text, action=request.url.path, button=_("Send it here"))
+    subscriber, _numbers = await services.actions.holder(Purpose.MOVE, request.path_params["token"])
+    question, language = _("Send the paper to this address?"), subscriber.profile.language
+    return message(request, question, services.consent_text, action=request.url.path, button=_("Send it here"), language=language)
 
 
 async def move(request: Request) -> Response:
     services = services_of(request)
     subscriber, (_ends, number) = await services.actions.holder(Purpose.MOVE, request.path_params["token"])
+    language = subscriber.profile.language
     try:
         await services.actions.move(subscriber, number)
     except (ConsentError, AlreadyExistsError) as error:
-        return message(request, _("That is not possible now"), f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
-    return message(
-        request, _("Your paper comes here now"), _("The old address was told. Your interests, votes and past issues stay as they were.")
-    )
+        return message(request, _("That is not possible now"), refusal(error, language, subscriber.state), status=409, language=language)
+    told = _("The old address was told. Your interests, votes and past issues stay as they were.")
+    return message(request, _("Your paper comes here now"), told, language=language)
 
 
 def settled(request: Request, subscriber: Subscriber) -> Response:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paperround.digests import wording
+from paperround.digests.refusals import not_read, refusal
 from paperround.errors import PaperroundError, ProfileError
 from paperround.matching.scoring import strength_word
 from paperround.models import Channel
@@ -98,18 +99,18 @@ def shown_hits(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 async def subscribe(request: Request) -> Response:
     """POST: the answer is the same for every address, and made before anything about it is looked up; the work comes after it."""
     services, form = services_of(request), await read_form(request)
-    network = network_of(request)
+    network, language = network_of(request), language_of(request, services.identity.language)
     try:
         wanted = profile_form.sign_up_values(form)
-        if (language := language_of(request, services.identity.language)) != services.identity.language:
+        if language != services.identity.language:
             wanted["language"] = language
         values = services.actions.checked(wanted, "sign-up")
         only_feed = values.get("channels") == [Channel.FEED.value]
         email = "" if only_feed else normalise_email(str(form.get("email", "")))
     except ProfileError as error:
-        return front(request, status=400, error=f"{error.key.replace('_', ' ')} {error.reason}.", form=form)
+        return front(request, status=400, error=refusal(error, language), form=form)
     except ValueError:
-        return front(request, status=400, error=_("That mail address cannot be right; please look at it again."), form=form)
+        return front(request, status=400, error=refusal(ProfileError("sign-up", "email", "cannot be right"), language), form=form)
     robot = bool(form.get("website"))  # a field that people do not see
     if not robot and not services.guards.sign_up(network or ""):
         return message(request, _("Too many sign-ups just now"), _("Please try again in an hour."), status=429)
@@ -119,9 +120,16 @@ async def subscribe(request: Request) -> Response:
         reader = await services.actions.sign_up_for_feed(values, way="page", address_prefix=network)
         feeds, own_page = services.actions.feed_addresses(reader), services.actions.owner_link(reader)
     looked = await services.actions.last_week(values) if services.guards.search(network or "") else None
-    look = public_issue(looked, language_of(request, services.identity.language)) if looked and looked.kind == "matched" else None
+    look = public_issue(looked, language) if looked and looked.kind == "matched" else None
+    notes = not_read(services.actions.not_read(profile_form.lines(form.get("interests"))), language)
     answer = page(
-        request, "welcome", title=_("Your feed") if feeds else _("Look into your mail"), feeds=feeds, own_page=own_page, look=look
+        request,
+        "welcome",
+        title=_("Your feed") if feeds else _("Look into your mail"),
+        feeds=feeds,
+        own_page=own_page,
+        look=look,
+        notes=notes,
     )
     if not robot and not only_feed:
         answer.background = BackgroundTask(services.actions.sign_up, email, values, way="page", address_prefix=network)

@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from paperround.digests.refusals import not_read, refusal
+from paperround.digests.wording import moment
 from paperround.errors import AddressError, ConsentError, NotFoundError, ProfileError
 from paperround.models import Subscriber, WorkId
 from paperround.sources.references import reference
@@ -22,7 +24,6 @@ from paperround.web import profile_form
 from paperround.web.one_click import read_form
 from paperround.web.services import message, page, services_of
 from paperround.web.wording import marked as _
-from paperround.web.wording import moment
 
 SAID = {
     "saved": _("Saved. It counts from the next issue on."),
@@ -56,7 +57,7 @@ async def shown(request: Request, subscriber: Subscriber, owner: bool, error: Pr
         "base": request.url.path.rstrip("/"),
         "state": subscriber.state.value,
         "said": SAID.get(request.query_params.get("done", "")),
-        "error": error and (error.key.replace("_", " "), error.reason),
+        "error": error and refusal(error, profile.language),
         "next": moment(subscriber.next_due_at, profile.timezone, profile.language),
         "until": moment(subscriber.paused_until, profile.timezone, profile.language),
         "one_click": signed_links.reader_links(services.actions.keys, services.base_url, subscriber, pages=False, feeds=False).one_click,
@@ -88,6 +89,7 @@ async def shown(request: Request, subscriber: Subscriber, owner: bool, error: Pr
         profile=profile,
         votes=[vote for vote in sorted(votes, key=lambda vote: vote.at, reverse=True) if vote.value],
         feeds=services.actions.feed_addresses(subscriber),
+        notes=not_read(services.actions.not_read(each.text for each in profile.interests), profile.language),
         **await explained(request, subscriber),
         **common,
         **profile_form.choices(profile, names),
@@ -116,7 +118,9 @@ async def act(request: Request) -> Response:
     except ProfileError as error:
         return await shown(request, subscriber, owner, error)
     except ConsentError as error:
-        return message(request, _("That is not possible now"), f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
+        language = subscriber.profile.language
+        told = refusal(error, language, subscriber.state)
+        return message(request, _("That is not possible now"), told, status=409, language=language)
     if isinstance(done, Response):
         return done
     return RedirectResponse(f"{request.url.path.rpartition('/')[0]}?done={done}", 303)
@@ -134,10 +138,10 @@ async def pause(request: Request, subscriber: Subscriber, form: FormData) -> str
         try:
             day = datetime.strptime(str(form["until"]), "%Y-%m-%d").date()  # noqa: DTZ007 (a local day, given its zone below)
         except ValueError:
-            raise ProfileError("page", "until", "must be a day such as 2027-01-03") from None
+            raise ProfileError("page", "until", "is no day") from None
         until = datetime.combine(day, time(), ZoneInfo(subscriber.profile.timezone))
         if until <= services_of(request).clock.now():
-            raise ProfileError("page", "until", "must be a day to come")
+            raise ProfileError("page", "until", "is no day to come")
     await services_of(request).actions.pause(subscriber, until, way="page")
     return "paused"
 
@@ -166,7 +170,7 @@ async def move(request: Request, subscriber: Subscriber, form: FormData) -> Resp
     try:
         email = normalise_email(str(form.get("email", "")))
     except AddressError:
-        raise ProfileError("page", "mail address", "cannot be right; please look at it again") from None
+        raise ProfileError("page", "email", "cannot be right") from None
     task = BackgroundTask(services.actions.ask_to_move, subscriber, email) if services.guards.owner_link(subscriber.public_id) else None
     return RedirectResponse(f"{request.url.path.rpartition('/')[0]}?done=move", 303, background=task)
 
@@ -209,7 +213,7 @@ async def export(request: Request, subscriber: Subscriber, form: FormData) -> Re
 
 async def erase(request: Request, subscriber: Subscriber, form: FormData) -> Response:
     if "sure" not in form:
-        raise ProfileError("page", "erase", "tick the box first: it cannot be undone")
+        raise ProfileError("page", "erase", "needs its box ticked")
     services = services_of(request)
     await services.actions.forget(subscriber, way="page")
     services.feeds.clear()

@@ -106,7 +106,8 @@ def from_parts(parts: "Parts") -> WebServices:
         return await search(parts.storage, parts.embedder, words, since=since, now=parts.clock.now())
 
     async def explain(subscriber: Subscriber, reference: str) -> Mapping[str, Any]:
-        return await explain_match(parts.storage, parts.embedder.model, subscriber, reference, now=parts.clock.now())
+        language = subscriber.profile.language
+        return await explain_match(parts.storage, parts.embedder.model, subscriber, reference, now=parts.clock.now(), language=language)
 
     return WebServices(
         storage=parts.storage,

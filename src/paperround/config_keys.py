@@ -89,6 +89,7 @@ Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 TransportAddress = Annotated[str, AfterValidator(_transport), SECRET]
 DatabaseAddress = Annotated[str, AfterValidator(_database), SECRET]
 Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 class Table(BaseModel):
@@ -178,6 +179,14 @@ class PollingSettings(Table):
 class DeliverySettings(Table):
     connections: Count = Field(default=4, description="Connections to a relay at the same time.")
     max_messages: Count = Field(default=500, description="Mails over one connection before it is closed.")
+    max_age: Duration = Field(default=timedelta(minutes=5), description="How long one connection is used before it is closed.")
+    per_second: Rate | None = Field(default=None, description="Mails a second at most, of each process; default: as fast as it goes.")
+    per_hour: Count | None = Field(default=None, description="Mails in any hour at most, of all processes together.")
+    per_day: Count | None = Field(default=None, description="Mails in any 24 hours at most, of all processes together.")
+    domain_per_second: Rate | None = Field(default=None, description="Mails a second at most to one recipient domain.")
+    domain_connections: Count | None = Field(
+        default=None, description="Mails on their way to one recipient domain at the same time; default: three quarters of connections."
+    )
     hostname: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$", description="What we call ourselves in EHLO; default: this machine's name."
     )

@@ -174,7 +174,8 @@ def template_cache() -> Path | None:
 
 def bulk_transport(settings: Settings) -> Transport:
     """The transport for issues. Raises ConfigError while mail would leave this machine without the sender's postal address."""
-    if not all(map(transports.is_loopback, settings.transports)) and not settings.list.postal_address and not settings.delivery.transactional:
+    local = all(map(transports.is_loopback, settings.transports))
+    if not local and not settings.list.postal_address and not settings.delivery.transactional:
         raise ConfigError(
             "[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true"
         )
@@ -205,8 +206,8 @@ def action_rules(settings: Settings) -> ActionRules:
         consent_text=settings.list.consent_text,
         reply_domain=settings.list.address.rpartition("@")[2] if settings.list.address else None,
         default_profile=settings.default_profile,
-    )
         model=settings.embedding.model,
+    )
 
 
 def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> StepRules:

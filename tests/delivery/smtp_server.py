@@ -55,6 +55,7 @@ class ScriptedServer:
     users: dict[str, str] | None = None
     auth_in_clear: bool = False  # offers AUTH before TLS, as careless servers do
     latency: float = 0.0  # seconds before each reply
+    most: int | None = None  # sessions at a time; one more is told 421 at its banner
     log: Path | None = None
     port: int = 0
     keep_content: bool = True
@@ -117,7 +118,7 @@ class _Session(SMTP):
     def __init__(self, script: ScriptedServer) -> None:
         self.script = script
         self.number = script.connections = script.connections + 1
-        self.greeted = False
+        self.greeted = self.crowded = False
         options: dict[str, Any] = {}
         if script.users is not None:
             options = {"auth_required": True, "auth_require_tls": not script.auth_in_clear, "authenticator": self._check_login}
@@ -145,6 +146,7 @@ class _Session(SMTP):
         if self not in self.script._protocols:
             self.script._protocols.add(self)
             self.script.open_now += 1
+            self.crowded = self.script.most is not None and self.script.open_now > self.script.most
             self.script.most_open = max(self.script.most_open, self.script.open_now)
         super().connection_made(transport)
 
@@ -157,7 +159,7 @@ class _Session(SMTP):
     async def push(self, status: Any) -> None:
         if not self.greeted:
             self.greeted = True
-            if do := self.script.fault("banner", ""):
+            if do := "421 4.7.0 too many connections" if self.crowded else self.script.fault("banner", ""):
                 await self._misbehave(do)
                 return
         await self._push(status)

@@ -520,6 +520,14 @@ async def test_the_outcome_of_a_try_is_written_and_found_again(storage: SqlStora
     assert found == await storage.delivery(found.id)
     assert (found.state, found.finished_at) == (DeliveryState.SENT, NOW + DAY)
     assert [each.id for each in await storage.deliveries_of(reader.id, limit=9)] == [delivery.id]
+    assert [await storage.count_sent(NOW + days * DAY) for days in (0, 1, 2)] == [1, 1, 0]
+
+
+async def test_domains_are_passed_over_when_asked_to(storage: SqlStorage) -> None:
+    _, claimed = await queued(storage, 2)
+    await storage.release([each.id for each in claimed])
+    assert await storage.claim(OTHER, NOW, limit=9, until=NOW + DAY, left_out={"other.org", "example.org"}) == []
+    assert len(await storage.claim(OTHER, NOW, limit=9, until=NOW + DAY, left_out={"other.org", "ample.org"})) == 2
 
 
 # ---------------------------------------------------------------- the whole

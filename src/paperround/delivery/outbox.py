@@ -1,7 +1,7 @@
 """Room: delivery rules. What each answer of a mail server means for one delivery: its next state, its next try, whom it blames."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -27,6 +27,8 @@ TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], str] = MappingProxyTyp
         (_S.IN_DOUBT, _S.CANCELLED): "the subscriber left before anybody asked for it to be sent again",
     }
 )
+SOFT_BOUNCES = 3  # in a row …
+SOFT_SPAN = timedelta(days=7)  # … over at least so long make a dead address
 FINAL = frozenset({_S.SENT, _S.FAILED, _S.CANCELLED})
 
 _PREPARATION = frozenset(
@@ -49,6 +51,7 @@ _SAYS_POLICY = re.compile(
     r"|unsolicited|rate limit|banned|prohibited|virus|content)\b",
     re.I,
 )
+_OUR_SIDE = re.compile(r"^sender\b|\b5\.[67]\.\d")  # as a bounce was noted; policy and content
 _SAYS_FULL = re.compile(r"\b(full|quota|over ?quota|storage|too (many|much) (mail|messages))\b", re.I)
 
 
@@ -81,6 +84,17 @@ class Verdict:
 
 def may_become(old: DeliveryState, new: DeliveryState) -> bool:
     return (old, new) in TRANSITIONS
+
+
+def keeps_failing(deliveries: Sequence[Delivery], *, times: int = SOFT_BOUNCES, span: timedelta = SOFT_SPAN) -> bool:
+    """Whether the latest deliveries to an address (newest first) all failed for reasons of its own, so often and over so long."""
+    failed: list[datetime] = []
+    for each in deliveries:
+        if each.state is _S.SENT:
+            break
+        if each.state is _S.FAILED and each.finished_at and not _OUR_SIDE.search(each.reply or ""):
+            failed.append(each.finished_at)
+    return len(failed) >= times and max(failed) - min(failed) >= span
 
 
 def retry_delay(attempts: int, rules: RetryRules, jitter: float) -> timedelta:
@@ -182,9 +196,15 @@ def _severity(result: SendResult) -> int | None:
     return hundreds if hundreds in (4, 5) else None
 
 
+def relay_is_down(result: SendResult) -> bool:
+    """Whether the relay could not be used before anything was said of a mail, for now: another one may be asked at once."""
+    ours = result.code is None and result.enhanced is not None  # we would not go on: a fault, not a pause
+    return not result.accepted and result.phase in _PREPARATION and not ours and _severity(result) != 5
+
+
 def _after_later(attempt: _Try) -> Verdict:
     event = "soft" if attempt.result.phase is SmtpPhase.RCPT and not _is_policy(attempt.result) else None
-    return replace(attempt.deferred(event=event), relay_down=attempt.result.phase in _PREPARATION)
+    return replace(attempt.deferred(event=event), relay_down=relay_is_down(attempt.result))
 
 
 def _after_never(attempt: _Try) -> Verdict:
@@ -199,7 +219,7 @@ def _after_never(attempt: _Try) -> Verdict:
 def _after_silence(attempt: _Try) -> Verdict:
     if attempt.result.phase is SmtpPhase.DOT:
         return Verdict(delivery=attempt.finished(_S.IN_DOUBT))
-    if attempt.result.phase in _PREPARATION:
+    if relay_is_down(attempt.result):
         return Verdict(delivery=attempt.held(), relay_down=True)
     return attempt.deferred(event=None)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from weakref import WeakSet
 
 import aiosmtplib
 import idna
@@ -244,6 +245,7 @@ class SmtpTransport:
         self._context = settings.tls_context or _tls_context(settings)
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[_Connection] = []
+        self._sessions: WeakSet[_Connection] = WeakSet()
         self._closed = False
 
     async def send(self, envelope: Envelope, *, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None:
@@ -302,8 +304,18 @@ class SmtpTransport:
         return await self._opened()
 
     async def _opened(self) -> _Connection:
+        """A new session. Where the server takes no more of them beside those that stand, one of those is waited for instead, and from
+        now on there are fewer."""
         connection = _Connection(self._settings, self._context)
-        await connection.open()
+        self._sessions.add(connection)
+        try:
+            await connection.open()
+        except _Stop as stop:
+            too_many = stop.result.phase in (SmtpPhase.CONNECT, SmtpPhase.BANNER, SmtpPhase.EHLO) and (stop.result.code or 400) // 100 == 4
+            if not too_many or not any(each.client.is_connected for each in self._sessions):
+                raise
+            await self._slots.acquire()  # on top of the one this mail holds: that one is never given back
+            return await self._connection()
         return connection
 
     async def close(self) -> None:

@@ -2,16 +2,22 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import re
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from paperround.delivery.outbox import relay_is_down
 from paperround.delivery.smtp import SmtpSettings, SmtpTransport, loopback, wire_address
 from paperround.errors import ConfigError
 from paperround.models import Envelope, SendResult, SmtpPhase
+
+log = logging.getLogger(__name__)
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.@_+=-]+")
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -67,6 +73,33 @@ class MaildirTransport(_FileTransport):
         return _replace(self._folder / "new" / stem, self._folder / "tmp" / stem, trace + envelope.message)
 
 
+class RelayChain:
+    """Several relays in order of preference. One that cannot be used is passed over for a while; what it says of a mail or of us stands,
+    for another relay may not be asked what the first has refused."""
+
+    def __init__(self, relays: Sequence[tuple[str, Transport]], *, again_after: float) -> None:
+        """`relays` with the names that logs use; `again_after` in seconds."""
+        self._relays, self._again_after = relays, again_after
+        self._down_until: dict[str, float] = {}
+
+    async def send(self, envelope: Envelope, *, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None:
+        now = time.monotonic()
+        up = [each for each in self._relays if self._down_until.get(each[0], 0.0) <= now]
+        result: SendResult | None = None
+        for name, relay in up or self._relays:
+            result = await relay.send(envelope, before_mail=before_mail)
+            if result is None or not relay_is_down(result):
+                break
+            if self._down_until.get(name, 0.0) <= now:
+                log.warning("relay %s cannot be used (%s): %s", name, result.phase, result.reply or "no answer")
+            self._down_until[name] = time.monotonic() + self._again_after
+        return result
+
+    async def close(self) -> None:
+        for _, relay in self._relays:
+            await relay.close()
+
+
 def _replace(path: Path, temporary: Path, content: bytes) -> Path:
     with temporary.open("wb") as file:
         file.write(content)
@@ -100,8 +133,34 @@ def redacted(url: str) -> str:
     return re.sub(r"(//[^:/@]*):.*@", r"\1:…@", url)
 
 
+def open_relays(
+    urls: Sequence[str],
+    *,
+    folder: Path = Path(),
+    connections: int = 4,
+    hostname: str | None = None,
+    max_messages: int = 500,
+    max_age: float = 300.0,
+    again_after: float = 300.0,
+) -> Transport:
+    """The transport behind several addresses, in order of preference; `max_age` and `again_after` in seconds. Raises ConfigError."""
+    opened = [
+        open_transport(url, folder=folder, connections=connections, hostname=hostname, max_messages=max_messages, max_age=max_age)
+        for url in urls
+    ]
+    if len(opened) == 1:
+        return opened[0]
+    return RelayChain([(redacted(url), each) for url, each in zip(urls, opened, strict=True)], again_after=again_after)
+
+
 def open_transport(
-    url: str, *, folder: Path = Path(), connections: int = 4, hostname: str | None = None, max_messages: int = 500
+    url: str,
+    *,
+    folder: Path = Path(),
+    connections: int = 4,
+    hostname: str | None = None,
+    max_messages: int = 500,
+    max_age: float = 300.0,
 ) -> Transport:
     """The transport behind an address: `smtp://[user:pass@]host[:port][?starttls=auto|required|never]`, `smtps://…`, `maildir:PATH`,
     `directory:PATH` (relative to `folder`). Opens nothing yet. Raises ConfigError that names the address without its password."""
@@ -112,7 +171,7 @@ def open_transport(
         settings = _smtp_settings(urlsplit(url), connections, hostname, max_messages)
     except ValueError as error:
         raise ConfigError(f"transport: {redacted(url)!r}: {error}") from None
-    return SmtpTransport(settings)
+    return SmtpTransport(replace(settings, max_age=max_age))
 
 
 def _path(rest: str, folder: Path) -> Path:

@@ -1,7 +1,8 @@
 """Deliver: claim what is due, say `sending` before MAIL, hand it to the relay, write down what the relay answered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -9,13 +10,15 @@ from random import Random
 from typing import Generic, TypeVar
 
 from paperround.delivery import outbox
+from paperround.delivery.pacing import Lanes, PaceRules, domain_of
 from paperround.errors import PaperroundError, StorageError, TemplateError
 from paperround.models import Delivery, DeliveryId, DeliveryState, EngineId, SendResult, SmtpPhase
 from paperround.pipeline.interfaces import Clock, Storage, Transport
 from paperround.pipeline.messages import Letter, Messages
 
-CLAIM = 100  # deliveries claimed at once; with the queue it bounds memory
+CLAIM = 200  # deliveries claimed at once and waiting here at most, about; it bounds memory
 LEASE = timedelta(minutes=10)
+LOOK_AGAIN = 5.0  # seconds between two looks past a domain that fills the window: each reads all its rows
 POLICY_STORM = 20  # refusals X.7.x in a row: they mean us, not the recipients
 
 Item = TypeVar("Item")
@@ -58,11 +61,13 @@ class DeliverRules:
     workers: int = 4  # mails under way at once; no more than the transport has connections
     engine: EngineId
     silent_after: float = 60.0  # seconds without a sign of life after which an engine is taken for dead (design, decision 8)
+    pace: PaceRules = field(default_factory=PaceRules)
+    quotas: Mapping[timedelta, int] = field(default_factory=dict)  # mails in so much time, of all engines together
 
 
 @dataclass(slots=True, kw_only=True)
 class Delivered:
-    """Counts of one run; `fault` says why it stopped early."""
+    """Counts of one run; `fault` says why it stopped early, `notes` what it left for later on purpose."""
 
     sent: int = 0
     deferred: int = 0
@@ -71,18 +76,32 @@ class Delivered:
     cancelled: int = 0
     fault: str | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)  # recipient, what the relay said
+    notes: list[str] = field(default_factory=list)
 
 
 class DeliveryRun:
     """One engine at work: claims in order, keeps `workers` mails under way, stops quietly when told."""
 
-    def __init__(self, storage: Storage, transport: Transport, messages: Messages, clock: Clock, wall: Clock, rules: DeliverRules) -> None:
-        """`clock` is the time of the step; `wall` the time that heartbeats are about."""
+    def __init__(
+        self,
+        storage: Storage,
+        transport: Transport,
+        messages: Messages,
+        clock: Clock,
+        wall: Clock,
+        rules: DeliverRules,
+        lanes: Lanes[Letter] | None = None,
+    ) -> None:
+        """`clock` is the time of the step; `wall` the time that heartbeats are about; `lanes` know what earlier runs learned."""
         self.storage, self.transport, self.messages = storage, transport, messages
         self.clock, self.wall, self.rules = clock, wall, rules
+        self.lanes = lanes or Lanes[Letter](rules.pace)
         self.result = Delivered()
         self.stopping = asyncio.Event()
-        self._letters: asyncio.Queue[Letter | None] = asyncio.Queue(maxsize=CLAIM)
+        self._changed = asyncio.Event()  # something ended, so something may begin
+        self._under_way = 0
+        self._claiming = False
+        self._dry: dict[frozenset[str], float] = {}  # with these domains passed over nothing was left; until when that is believed
         self._mark = Grouped[DeliveryId, bool](self._mark_sending)
         self._finish = Grouped[Delivery, None](self._finish_all)
         self._refusals = 0
@@ -95,9 +114,7 @@ class DeliveryRun:
         beat = asyncio.create_task(self._beat())
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._claim_all())
-                for _ in range(self.rules.workers):
-                    tasks.create_task(self._work())
+                await self._send_all(tasks)
         except ExceptionGroup as group:
             if all(isinstance(error, StorageError) for error in group.exceptions):
                 raise group.exceptions[0] from None  # one line for what stopped all of them
@@ -106,6 +123,7 @@ class DeliveryRun:
             beat.cancel()
             with suppress(asyncio.CancelledError):
                 await beat
+            self.lanes.empty()
             await self.storage.stop_engine(self.rules.engine)
         return self.result
 
@@ -113,29 +131,78 @@ class DeliveryRun:
         """Finish what is under way, give the rest back."""
         self.result.fault = self.result.fault or fault
         self.stopping.set()
+        self._changed.set()
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.rules.silent_after / 4)
             await self.storage.heartbeat(self.rules.engine, self.wall.now())
 
-    async def _claim_all(self) -> None:
+    async def _send_all(self, tasks: asyncio.TaskGroup) -> None:
+        """Claim ahead, begin whatever may begin, and sleep until that changes."""
+        time = asyncio.get_running_loop().time
         while not self.stopping.is_set():
-            now = self.clock.now()
-            claimed = await self.storage.claim(self.rules.engine, now, limit=CLAIM, until=self.wall.now() + LEASE)
-            if not claimed:
+            self._changed.clear()
+            if not self._claiming and self._wants_more(time()):
+                self._claiming = True
+                tasks.create_task(self._claim())
+            while self._under_way < self.rules.workers and (taken := self.lanes.take(time())):
+                self._under_way += 1
+                tasks.create_task(self._carry(*taken))
+            if not (self._claiming or self.lanes.waiting or self._under_way):
                 break
-            for letter in await self.messages.letters(claimed):
-                await self._letters.put(letter)
-        for _ in range(self.rules.workers):
-            await self._letters.put(None)
+            rest = self.lanes.wait(time()) if self._under_way < self.rules.workers else None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), rest)
 
-    async def _work(self) -> None:
-        while (letter := await self._letters.get()) is not None:
-            if not self.stopping.is_set():
-                await self._send(letter)
+    def _wants_more(self, moment: float) -> bool:
+        crowded = self.lanes.crowded(CLAIM // 2)
+        few = self.lanes.waiting < 4 * CLAIM and self.lanes.waiting_outside(crowded) < CLAIM // 2
+        return few and self._dry.get(crowded, 0.0) <= moment
 
-    async def _send(self, letter: Letter) -> None:
+    async def _claim(self) -> None:
+        """Fill up; domains of which enough wait here are passed over, so that a slow one never fills the window."""
+        try:
+            crowded, moment = self.lanes.crowded(CLAIM // 2), asyncio.get_running_loop().time()
+            limit = min(CLAIM, await self._allowance())
+            left_out = crowded | self.lanes.resting(moment)
+            until = self.wall.now() + LEASE
+            claimed = (
+                await self.storage.claim(self.rules.engine, self.clock.now(), limit=limit, until=until, left_out=left_out)
+                if limit > 0
+                else []
+            )
+            if not claimed:
+                self._dry[crowded] = moment + LOOK_AGAIN if crowded else math.inf
+            for letter in await self.messages.letters(claimed) if claimed else ():
+                self.lanes.add(domain_of(letter.delivery.recipient), letter)
+        finally:
+            self._claiming = False
+            self._changed.set()
+
+    async def _allowance(self) -> int:
+        """How many mails may still be begun by the quotas."""
+        allowed = CLAIM
+        for span, most in self.rules.quotas.items():
+            left = most - await self.storage.count_sent(self.clock.now() - span) - self.lanes.waiting - self._under_way
+            if left <= 0:
+                self.result.notes.append(f"the quota of {most} mails in {span} is used up")
+            allowed = min(allowed, left)
+        return allowed
+
+    async def _carry(self, domain: str, letter: Letter) -> None:
+        result: SendResult | None = None
+        try:
+            result = await self._send(letter)
+        finally:
+            self._under_way -= 1
+            given_back = self.lanes.done(domain, result, asyncio.get_running_loop().time())
+            self._changed.set()
+        if given_back:
+            await self.storage.release([each.delivery.id for each in given_back])
+            self.result.notes.append(f"{domain} keeps saying later ({result.reply if result else ''}): it rests a while")
+
+    async def _send(self, letter: Letter) -> SendResult | None:
         """One mail; whatever is wrong with it is written down as its own failure."""
         delivery = letter.delivery
         begun = False
@@ -155,9 +222,10 @@ class DeliveryRun:
             result = await self.transport.send(envelope, before_mail=before_mail)
         if result is None:  # cancelled between claim and MAIL
             self.result.cancelled += 1
-            return
+            return None
         tried = replace(delivery, state=DeliveryState.SENDING) if begun else delivery
         await self._settle(tried, result)
+        return result
 
     async def _settle(self, delivery: Delivery, result: SendResult) -> None:
         """Write down what became of one mail; stop the run when the fault is ours or the relay's."""
@@ -165,13 +233,18 @@ class DeliveryRun:
         verdict = outbox.after_attempt(delivery, result, now=now, rules=self.rules.retries, jitter=self._jitter.random())
         await self._finish(verdict.delivery)
         self._count(verdict.delivery)
-        if verdict.recipient_event == "dead":
+        if verdict.recipient_event == "dead" or (verdict.recipient_event == "soft" and await self._keeps_failing(delivery)):
             await self.storage.suppress(delivery.recipient, reason="bounced", evidence=result.reply, now=now)
         self._refusals = self._refusals + 1 if verdict.policy else 0
         if verdict.sender_fault or verdict.relay_down:
             self.stop(verdict.sender_fault or f"the relay cannot be used ({result.phase}): {result.reply}")
         elif self._refusals >= POLICY_STORM:
             self.stop(f"{self._refusals} refusals by policy in a row, the latest: {result.reply}")
+
+    async def _keeps_failing(self, delivery: Delivery) -> bool:
+        if delivery.subscriber_id is None:
+            return False
+        return outbox.keeps_failing(await self.storage.deliveries_of(delivery.subscriber_id, limit=50))
 
     def _count(self, delivery: Delivery) -> None:
         state, result = delivery.state, self.result

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from paperround.delivery.pacing import Lanes
 from paperround.models import Source, Subscriber
 from paperround.pipeline.collect import Collected, collect
 from paperround.pipeline.compose import Composed, ComposeRules, compose, preview
 from paperround.pipeline.deliver import Delivered, DeliverRules, DeliveryRun
 from paperround.pipeline.embed import Embedded, embed
 from paperround.pipeline.interfaces import Clock, Embedder, Fetcher, Progress, Storage, Transport
-from paperround.pipeline.messages import Messages
+from paperround.pipeline.messages import Letter, Messages
 from paperround.sources.polling import PollingRules
 
 
@@ -62,6 +63,7 @@ class Steps:
         self.storage, self.fetcher, self.embedder = storage, fetcher, embedder
         self.open_transport, self.messages = open_transport, messages
         self.clock, self.wall, self.rules = clock, wall, rules
+        self._lanes = Lanes[Letter](rules.deliver.pace)
         self._delivering: DeliveryRun | None = None
         self._quiet = asyncio.Event()  # set while nothing is being delivered
         self._quiet.set()
@@ -78,7 +80,7 @@ class Steps:
     async def deliver(self) -> Delivered:
         """Until nothing is due. The transport is closed again: between two runs no connection stays open."""
         transport = self.open_transport()
-        self._delivering = DeliveryRun(self.storage, transport, self.messages, self.clock, self.wall, self.rules.deliver)
+        self._delivering = DeliveryRun(self.storage, transport, self.messages, self.clock, self.wall, self.rules.deliver, self._lanes)
         self._quiet.clear()
         try:
             return await self._delivering.run()

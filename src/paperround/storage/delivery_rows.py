@@ -1,6 +1,6 @@
 """Deliveries: the outbox's rows, claimed by engines and never by two at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -85,10 +85,14 @@ class DeliveryRows:
 
     # ------------------------------------------------------------ claiming and sending
 
-    async def claim(self, engine: EngineId, now: datetime, *, limit: int, until: datetime) -> list[Delivery]:
+    async def claim(
+        self, engine: EngineId, now: datetime, *, limit: int, until: datetime, left_out: Collection[str] = ()
+    ) -> list[Delivery]:
         due = select(deliveries.c.id).where(
             deliveries.c.state.in_((QUEUED, DEFERRED)), deliveries.c.claimed_by.is_(None), deliveries.c.next_attempt_at <= now, MAY_GO
         )
+        if left_out:
+            due = due.where(self._domain().not_in(left_out))
         due = due.order_by(deliveries.c.next_attempt_at, deliveries.c.id).limit(limit)
         if not self.db.sqlite:
             due = due.with_for_update(skip_locked=True)
@@ -96,6 +100,13 @@ class DeliveryRows:
         async with self.db.writing() as connection:
             rows = (await connection.execute(mine.returning(*deliveries.c))).all()
         return sorted(map(delivery_of, rows), key=lambda each: (each.next_attempt_at or each.created_at, each.id))
+
+    def _domain(self) -> Any:
+        """The recipient's domain, where it can be asked for."""
+        recipient = func.lower(deliveries.c.recipient)
+        if self.db.sqlite:
+            return func.substr(recipient, func.instr(recipient, "@") + 1)
+        return func.split_part(recipient, "@", -1)
 
     async def mark_sending(self, ids: Sequence[DeliveryId], now: datetime) -> list[DeliveryId]:
         going = []
@@ -149,6 +160,12 @@ class DeliveryRows:
         query = select(deliveries).where(deliveries.c.subscriber_id == subscriber_id)
         async with self.db.reading() as connection:
             return [delivery_of(row) for row in await connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))]
+
+    async def count_sent(self, since: datetime) -> int:
+        sent = select(func.count()).where(deliveries.c.state == DeliveryState.SENT.value, deliveries.c.finished_at >= since)
+        async with self.db.reading() as connection:
+            found: int = (await connection.execute(sent)).scalar_one()
+            return found
 
     async def count_deliveries(self) -> dict[DeliveryState, int]:
         async with self.db.reading() as connection:

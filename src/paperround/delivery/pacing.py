@@ -1,0 +1,125 @@
+"""Room: pacing. Which waiting mail goes next and when: no faster than allowed, and a slow or unwilling domain slows only itself."""
+
+import re
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from paperround.models import SendResult, SmtpPhase
+
+Item = TypeVar("Item")
+
+_GREYLISTED = re.compile(r"gr[ae]y.?list", re.I)  # speaks of one recipient's first mail, not of the domain's patience
+_OF_RECIPIENT = frozenset({SmtpPhase.RCPT, SmtpPhase.DATA, SmtpPhase.DOT})
+_CATCH_UP = 0.1  # seconds: what a late timer may make up for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceRules:
+    """Rates are mails a second of one process; None = as fast as it goes."""
+
+    per_second: float | None = None
+    domain_per_second: float | None = None  # to each recipient domain
+    domain_connections: int | None = None  # mails under way to one domain
+    most_refusals: int = 20  # "later" in a row from one domain, then it rests
+    rest: timedelta = timedelta(minutes=10)
+
+
+def domain_of(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+class _Meter:
+    """Slots at a steady rate; `free_at` is the next one. Times are seconds of a clock that never goes back."""
+
+    def __init__(self, rate: float | None) -> None:
+        self.step = 1 / rate if rate else 0.0
+        self.free_at = 0.0
+
+    def use(self, now: float) -> None:
+        self.free_at = max(self.free_at, now - min(_CATCH_UP, self.step)) + self.step
+
+
+class Lanes(Generic[Item]):
+    """The mails that wait, by recipient domain. The one with the fewest under way goes next, so that however slow one is, the others
+    keep their share. What it knows of rates and of domains that rest outlives a run."""
+
+    def __init__(self, rules: PaceRules) -> None:
+        self.rules = rules
+        self.waiting = 0
+        self._lanes: dict[str, deque[Item]] = {}
+        self._under_way: dict[str, int] = defaultdict(int)
+        self._meter = _Meter(rules.per_second)
+        self._meters: dict[str, _Meter] = {}
+        self._later: dict[str, int] = defaultdict(int)
+        self._rests_until: dict[str, float] = {}
+
+    def add(self, domain: str, item: Item) -> None:
+        self._lanes.setdefault(domain, deque()).append(item)
+        self.waiting += 1
+
+    def take(self, now: float) -> tuple[str, Item] | None:
+        """The next one that may go at `now`, counted as under way; None while none may."""
+        free = [domain for domain in self._lanes if self._free_at(domain) <= now and not self._full(domain)]
+        if not free or self._meter.free_at > now:
+            return None
+        domain = min(free, key=lambda each: self._under_way[each])
+        lane = self._lanes.pop(domain)
+        item = lane.popleft()
+        if lane:
+            self._lanes[domain] = lane  # at the end: equals take turns
+        self.waiting -= 1
+        self._under_way[domain] += 1
+        self._meter.use(now)
+        if self.rules.domain_per_second:
+            self._meters.setdefault(domain, _Meter(self.rules.domain_per_second)).use(now)
+        return domain, item
+
+    def _free_at(self, domain: str) -> float:
+        return self._meters[domain].free_at if domain in self._meters else 0.0
+
+    def _full(self, domain: str) -> bool:
+        return self._under_way[domain] >= (self.rules.domain_connections or 1_000_000)
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until a rate alone allows the next one; None = only a mail that ends does."""
+        moments = [max(self._free_at(domain), self._meter.free_at) for domain in self._lanes if not self._full(domain)]
+        return max(0.0, min(moments) - now) if moments else None
+
+    def done(self, domain: str, result: SendResult | None, now: float) -> list[Item]:
+        """A mail of that domain has ended. Returns those to be given back where the domain rests from now on."""
+        self._under_way[domain] -= 1
+        if not self._under_way[domain]:
+            del self._under_way[domain]
+        if result is None or result.phase not in _OF_RECIPIENT or _GREYLISTED.search(result.reply):
+            return []
+        later = not result.accepted and (result.code is None or result.code // 100 == 4)
+        self._later[domain] = self._later[domain] + 1 if later else 0
+        if not self._later[domain]:
+            del self._later[domain]
+        elif self._later[domain] >= self.rules.most_refusals:
+            self._rests_until[domain] = now + self.rules.rest.total_seconds()
+            del self._later[domain]
+        return self.clear(domain) if domain in self._rests_until else []
+
+    def clear(self, domain: str) -> list[Item]:
+        """Those that wait in one lane, taken out."""
+        lane = list(self._lanes.pop(domain, ()))
+        self.waiting -= len(lane)
+        return lane
+
+    def resting(self, now: float) -> frozenset[str]:
+        self._rests_until = {domain: until for domain, until in self._rests_until.items() if until > now}
+        return frozenset(self._rests_until)
+
+    def crowded(self, most: int) -> frozenset[str]:
+        """Domains of which at least so many wait: no more are needed here."""
+        return frozenset(domain for domain, lane in self._lanes.items() if len(lane) >= most)
+
+    def waiting_outside(self, domains: frozenset[str]) -> int:
+        return self.waiting - sum(len(lane) for domain, lane in self._lanes.items() if domain in domains)
+
+    def empty(self) -> list[Item]:
+        """Take out all that wait: the run is over."""
+        return [item for domain in list(self._lanes) for item in self.clear(domain)]

@@ -72,6 +72,7 @@ class Source(Aware):
     error: str | None = None
     interval: float | None = None  # seconds between entries, the source's own rhythm as learned so far
     hints: Mapping[str, str] | None = None  # what the feed itself asks for, as in ParsedFeed: a 304 does not say it again
+    outline: Mapping[str, Any] | None = None  # where its OPML list had it, and what it said of it: `inside`, `attributes`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,13 @@ class Channel(StrEnum):
     FEED = "feed"
 
 
+def split_reference(reference: str) -> tuple[str, str]:
+    """The number or address of a work, and its title; "" for what is not told."""
+    named, _, title = reference.partition(" ")
+    numbered = reference.isdigit() or named.casefold().startswith(("arxiv:", "doi:", "http://", "https://"))
+    return (named, title) if numbered else ("", reference)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interest:
     text: str
@@ -212,7 +220,7 @@ class Profile:
     avoid: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-    liked: tuple[str, ...] = ()  # work references: arxiv:…, doi:…, a URL or a title
+    liked: tuple[str, ...] = ()  # work references: arxiv:…, doi:… or a URL, each maybe with a title after it; or a title
 
     @property
     def keywords(self) -> str | None:
@@ -224,7 +232,12 @@ class Profile:
     def own_words(self) -> tuple[str, ...]:
         """Every text of the profile that is embedded."""
         together = (self.keywords,) if self.keywords else ()
-        return tuple(dict.fromkeys((*(each.text for each in self.interests), *self.avoid, *together)))
+        return tuple(dict.fromkeys((*(each.text for each in self.interests), *self.avoid, *together, *self.liked_titles.values())))
+
+    @property
+    def liked_titles(self) -> dict[str, str]:
+        """The titles of liked works by reference, where one is told: they stand for a work until it is known itself."""
+        return {reference: title for reference in self.liked if (title := split_reference(reference)[1])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +360,7 @@ class Digest(Aware):
 
     @property
     def chosen(self) -> tuple[DigestItem, ...]:
-        return tuple(item for item in self.items if item.role is ItemRole.CHOSEN)
+        return tuple([item for item in self.items if item.role is ItemRole.CHOSEN])
 
     @property
     def empty(self) -> bool:

@@ -16,6 +16,8 @@ BIBTEX = """
 @book{four, year = 2001}
 """
 
+NUMBERED = ["arxiv:2410.01234 A Survey of Caches", "doi:10.1000/xyz.7 Drafts on the Cheap"]
+
 
 @pytest.mark.parametrize(
     ("text", "named"),
@@ -26,8 +28,11 @@ BIBTEX = """
         ("10.1000/XYZ.7", ["doi:10.1000/xyz.7"]),
         ("https://doi.org/10.48550/arXiv.2410.01234", ["arxiv:2410.01234"]),
         ("  Attention Is   All You Need", ["Attention Is All You Need"]),
-        (BIBTEX, ["Attention Is All You Need", "arxiv:2410.01234", "doi:10.1000/xyz.7"]),
-        ("a title" + BIBTEX, ["a title", "Attention Is All You Need", "arxiv:2410.01234", "doi:10.1000/xyz.7"]),
+        (BIBTEX, ["Attention Is All You Need", *NUMBERED]),
+        ("a title" + BIBTEX, ["a title", "Attention Is All You Need", *NUMBERED]),
+        ("https://arxiv.org/abs/2410.01234v2 - A Survey of Caches", NUMBERED[:1]),
+        ("https://example.org/a: Drafts", ["https://example.org/a Drafts"]),
+        ("https://example.org/a – Drafts", ["https://example.org/a Drafts"]),
         ("", []),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from paperround.errors import FetchError, ParseError
 from paperround.models import Entry, Fetched, ParsedFeed, Source, SourceId, SourceKind, SourceState, WorkId
 from paperround.records import KnownWork
-from paperround.sources import identity, opml, polling, recognition
+from paperround.sources import identity, polling, recognition
 from paperround.sources.feed_parser import parse_feed
 from paperround.sources.polling import PollingRules
 
@@ -149,14 +149,3 @@ def test_files_are_read_at_every_collect() -> None:
         file, Fetched(status=200, url="x"), ParsedFeed(title="", entries=()), new_entries=0, now=NOW, rules=RULES, jitter=0
     )
     assert poll.next_poll_at is None
-
-
-def test_a_list_of_feeds_comes_back_as_it_went_out() -> None:
-    sources = [replace(SOURCE, name='Ada\'s "list" & more', tags=("nlp", "lab"))]
-    (outline,) = opml.read_opml(opml.write_opml(sources).encode())
-    assert (outline.url, outline.title, outline.tags) == (SOURCE.location, sources[0].name, ("nlp", "lab"))
-
-
-def test_an_opml_file_with_entities_is_not_read() -> None:
-    with pytest.raises(ParseError, match="entities"):
-        opml.read_opml(b'<!DOCTYPE x [<!ENTITY a "b">]><opml><body/></opml>')

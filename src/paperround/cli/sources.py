@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from paperround.wiring import Parts
 
 group = typer.Typer(help="Where entries come from: feeds, digest pages, files and folders.", no_args_is_help=True)
+
+
+PLACES = (
+    "A feed, a page that announces one, a digest page, a file, a folder of files; or a shortcut: arxiv:cs.CL, biorxiv:neuroscience, "
+    "medrxiv:SUBJECT, hf:daily-papers[/week|/month], hf:search?q=WORDS."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +34,7 @@ def shown(source: "Source") -> dict[str, object]:
 @group.command("add")
 def add(
     context: typer.Context,
-    places: Annotated[list[str], typer.Argument(metavar="URL_OR_PATH…", help="A feed, a digest page, a file, or a folder of files.")],
+    places: Annotated[list[str], typer.Argument(metavar="URL_OR_PATH…", help=PLACES)],
     kind: Annotated[str | None, typer.Option(help="feed or daily-papers; found out by itself for files.")] = None,
     name: Annotated[str | None, typer.Option(help="How readers see it; default: what it calls itself.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="For profiles that take only some sources; may be repeated.")] = None,
@@ -40,7 +46,7 @@ def add(
 ) -> None:
     """Add sources.
 
-    Example: paperround sources add https://export.arxiv.org/rss/cs.CL --tag nlp
+    Example: paperround sources add arxiv:cs.CL --tag nlp
     """
     from paperround.errors import PaperroundError
     from paperround.pipeline.source_actions import NewSource, add_source
@@ -85,18 +91,17 @@ def day_of(text: str | None) -> date | None:
 
 
 def spread(places: list[str], failed: list[str]) -> list[str]:
-    """Addresses as they are, files as absolute paths, folders as their files; what is not there is named in `failed`."""
+    """Addresses and what shortcuts stand for, files as absolute paths, folders as their files; what is not there is named in `failed`."""
     from paperround.errors import FetchError
+    from paperround.pipeline.source_actions import expanded
     from paperround.wiring import expand
 
     found = []
     for place in places:
-        if "://" in place:
-            found.append(place)
-            continue
         try:
-            found += [str(path) for path in expand(Path(place).absolute())]
-        except FetchError as error:
+            address = expanded(place)
+            found += [address] if "://" in address else [str(path) for path in expand(Path(place).absolute())]
+        except (FetchError, ValueError) as error:
             failed.append(str(error))
     return found
 
@@ -163,28 +168,38 @@ def remove(context: typer.Context, names: list[str], dry_run: DryRun = False) ->
 
 
 @group.command("check")
-def check(context: typer.Context, place: str, json_: JsonFlag = False) -> None:
+def check(
+    context: typer.Context, place: Annotated[str, typer.Argument(metavar="URL_OR_PATH", help=PLACES)], json_: JsonFlag = False
+) -> None:
     """Tell what would be read from a place, without adding it."""
     from paperround.errors import PaperroundError
-    from paperround.pipeline.source_actions import Seen, look
+    from paperround.pipeline.source_actions import known, look
 
-    seen: list[Seen] = []
+    seen: list[dict[str, Any]] = []
     failed: list[str] = []
 
     async def work(parts: "Parts") -> None:
         for each in spread([place], failed):
             try:
-                seen.append(await look(parts.fetcher, each, kind=None, now=parts.clock.now()))
+                found = await look(parts.fetcher, each, kind=None, now=parts.clock.now())
             except PaperroundError as error:
                 failed.append(str(error))
+                continue
+            there = await known(parts.storage, found.location, found.address)
+            told = {name: getattr(found, name) for name in ("location", "kind", "title", "works", "weekly", "others")}
+            titles = [entry.title for entry in found.entries]
+            seen.append({**told, "entries": len(titles), "titles": titles[:5], "added_as": there.name if there else None})
 
     with_parts(context, work)
     if json_:
-        print_json([{"location": s.location, "kind": s.kind, "title": s.title, "entries": len(s.entries), "works": s.works} for s in seen])
-    for each in [] if json_ else seen:
-        say(f"{each.location}: {each.kind}, {len(each.entries)} entries, {each.works} works, called {each.title!r}")
-        for entry in each.entries[:5]:
-            say(f"  {entry.title}")
+        print_json(seen)
+    for told in [] if json_ else seen:
+        weekly = f", about {told['weekly']:.2g} a week" if told["weekly"] else ""
+        say(f"{told['location']}: {told['kind']}, {told['entries']} entries{weekly}, {told['works']} works, called {told['title']!r}")
+        for line in (*told["titles"], *(f"it also announces {other}" for other in told["others"])):
+            say(f"  {line}")
+        if told["added_as"]:
+            say(f"  it is a source already: {told['added_as']}")
     for line in failed:
         warn(line)
     if failed:

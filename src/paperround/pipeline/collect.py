@@ -10,7 +10,7 @@ from paperround.errors import FetchError, ParseError
 from paperround.models import Entry, Fetched, ParsedFeed, Source
 from paperround.pipeline.interfaces import Fetcher, Storage
 from paperround.records import Recorded
-from paperround.sources import identity, polling, recognition
+from paperround.sources import identity, polling, recognition, shortcuts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,8 @@ async def collect_source(
     """Poll one source. The poll is stored whatever it came to, so that a restart asks nothing early."""
     jitter = Random(f"{source.id} {now.timestamp()}").random()  # noqa: S311 - spreads polls, guards nothing
     try:
-        fetched = await fetcher.fetch(source.location, etag=source.etag, last_modified=source.last_modified)
+        location = shortcuts.dated(source.location, now)
+        fetched = await fetcher.fetch(location, etag=source.etag, last_modified=source.last_modified)
         feed = await asyncio.to_thread(read, source, fetched, now)
     except (FetchError, ParseError) as error:
         poll = polling.after_failure(source, error, now=now, rules=rules, jitter=jitter)
@@ -84,6 +85,7 @@ async def collect_source(
         entries=recorded.entries,
         new_entries=recorded.new_entries,
         new_works=recorded.new_works,
+        error=poll.error,
         stopped=poll.state is not None,
     )
 

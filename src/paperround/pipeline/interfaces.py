@@ -70,7 +70,16 @@ class Transport(Protocol):
 
 class SourceStore(Protocol):
     async def add_source(
-        self, *, location: str, kind: str, name: str, tags: Sequence[str], backlog: int | None, as_of: date | None, now: datetime
+        self,
+        *,
+        location: str,
+        kind: str,
+        name: str,
+        tags: Sequence[str],
+        backlog: int | None,
+        as_of: date | None,
+        now: datetime,
+        outline: Mapping[str, Any] | None = None,
     ) -> Source: ...
     async def sources(self) -> list[Source]: ...
     async def find_source(self, name_or_location: str) -> Source: ...  # raises NotFoundError

@@ -1,17 +1,19 @@
 """Source actions: add, look at, import and export the places that entries come from. The one way for every shell."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
-from paperround.errors import AlreadyExistsError, FetchError, PaperroundError, ParseError
-from paperround.models import Entry, Source, SourceKind
+from paperround.errors import AlreadyExistsError, FetchError, PaperroundError
+from paperround.models import Entry, Fetched, Source, SourceKind
 from paperround.pipeline.interfaces import Fetcher, Storage
-from paperround.sources import identity, opml, recognition
+from paperround.sources import identity, opml, recognition, shortcuts
 from paperround.sources.opml import write_opml
+from paperround.sources.shortcuts import expanded
 
-__all__ = ["NewSource", "Seen", "add_source", "import_opml", "look", "write_opml"]
+__all__ = ["NewSource", "Seen", "add_source", "expanded", "import_opml", "known", "look", "write_opml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,15 @@ class Seen:
     title: str
     entries: tuple[Entry, ...]
     works: int
+    address: str  # where redirects led
+    others: tuple[str, ...] = ()  # more feeds that the same page announces
+
+    @property
+    def weekly(self) -> float | None:
+        """Entries a week, by their own dates; None where too few have one."""
+        dates = sorted(entry.published for entry in self.entries if entry.published)
+        span = dates[-1] - dates[0] if len(dates) > 2 else timedelta()
+        return (len(dates) - 1) / (span / timedelta(days=7)) if span else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +45,59 @@ class NewSource:
     tags: tuple[str, ...] = ()
     backlog: str | None = None  # all, none, or a number
     as_of: date | None = None
+    outline: Mapping[str, Any] | None = None  # what an OPML list said of it
 
 
 async def look(fetcher: Fetcher, location: str, *, kind: SourceKind | None, now: datetime, as_of: date | None = None) -> Seen:
-    """Read a place without remembering anything. Raises FetchError and ParseError."""
-    fetched = await fetcher.fetch(location)
-    if fetched.status == 410:
-        raise FetchError(f"{location}: gone for good (HTTP 410)", status=410)
+    """Read a place without remembering anything; of a page that announces feeds, the first of them. Raises FetchError and ParseError."""
+    fetched, others = await _asked(fetcher, location, now), []
+    page = kind is not SourceKind.DAILY_PAPERS and not is_file(location) and recognition.is_page(fetched.body)
+    if feeds := [address for _, address in recognition.announced_feeds(fetched.body, url=fetched.url)] if page else []:
+        location, *others = feeds
+        fetched, kind = await _asked(fetcher, location, now), SourceKind.FEED
     found = kind or recognition.guess_kind(fetched.body)
     feed = recognition.read_source(fetched.body, url=fetched.url, kind=found, headers=fetched.headers, now=now, as_of=as_of)
     works = len(identity.place(feed.entries, {}).groups)
-    return Seen(location=location, kind=found, title=feed.title, entries=feed.entries, works=works)
+    return Seen(
+        location=location, kind=found, title=feed.title, entries=feed.entries, works=works, address=fetched.url, others=tuple(others)
+    )
+
+
+async def _asked(fetcher: Fetcher, location: str, now: datetime) -> Fetched:
+    fetched = await fetcher.fetch(shortcuts.dated(location, now))
+    if fetched.status == 410:
+        raise FetchError(f"{location}: gone for good (HTTP 410)", status=410)
+    return fetched
+
+
+async def known(storage: Storage, *places: str) -> Source | None:
+    """The source that is one of these places already, however its address is spelled."""
+    wanted = {identity.canonical_url(place) or place for place in places}
+    return next((each for each in await storage.sources() if (identity.canonical_url(each.location) or each.location) in wanted), None)
 
 
 async def add_source(storage: Storage, fetcher: Fetcher, location: str, given: NewSource, *, now: datetime) -> Source:
-    """Add one place after reading it once. Raises AlreadyExistsError, FetchError, ParseError, ValueError."""
+    """Add one place, or what a shortcut stands for, after reading it once.
+
+    Raises AlreadyExistsError, FetchError, ParseError, ValueError."""
     backlog = parse_backlog(given.backlog)  # wrong words are told before anything is asked of a server
-    if any(source.location == location for source in await storage.sources()):
-        raise AlreadyExistsError(f"{location} is a source already")
+    location = shortcuts.expanded(location)
+    if there := await known(storage, location):
+        raise AlreadyExistsError(f"{location} is a source already: {there.name}")
     seen = await look(fetcher, location, kind=given.kind, now=now, as_of=given.as_of)
+    if there := await known(storage, seen.location, seen.address):
+        raise AlreadyExistsError(f"{location} leads to a source that is there already: {there.name}")
     if given.backlog is None:
         backlog = None if is_file(location) or seen.kind is SourceKind.DAILY_PAPERS else 0
     return await storage.add_source(
-        location=location,
+        location=seen.location,
         kind=seen.kind,
-        name=free_name(given.name or seen.title or place_name(location), [source.name for source in await storage.sources()]),
+        name=free_name(given.name or seen.title or place_name(seen.location), [source.name for source in await storage.sources()]),
         tags=given.tags,
         backlog=backlog,
         as_of=given.as_of,
         now=now,
+        outline=given.outline,
     )
 
 
@@ -96,9 +131,12 @@ async def import_opml(storage: Storage, fetcher: Fetcher, text: bytes, *, now: d
     """Add the feeds of an OPML file; one that cannot be added fails alone. Raises ParseError for what is no OPML."""
     added, failed = [], []
     for outline in opml.read_opml(text):
-        given = NewSource(name=outline.title or None, tags=outline.tags)
+        given = NewSource(name=outline.title or None, tags=outline.tags, outline=outline.kept)
+        if is_file(outline.url):  # a list from elsewhere names no files of this machine
+            failed.append(f"{outline.url}: only http and https addresses are imported")
+            continue
         try:
             added.append(await add_source(storage, fetcher, outline.url, given, now=now))
-        except (PaperroundError, ParseError) as error:
+        except (PaperroundError, ValueError) as error:
             failed.append(str(error))
     return added, failed

@@ -1,12 +1,13 @@
 """OPML: lists of feeds, in and out (pure)."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
+from xml.etree.ElementTree import Element, SubElement
 
 from paperround.errors import ParseError
-from paperround.models import Source, SourceKind
+from paperround.models import Source
 from paperround.sources.safe_html import one_line
 
 
@@ -17,6 +18,7 @@ class Outline:
     url: str
     title: str
     tags: tuple[str, ...] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)  # what a source keeps of its list: `inside`, `attributes`
 
 
 def read_opml(text: bytes) -> list[Outline]:
@@ -25,35 +27,55 @@ def read_opml(text: bytes) -> list[Outline]:
         raise ParseError("the OPML file declares entities and is not read")
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - without entities nothing can grow
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ParseError(f"this is no OPML: {error}") from None
     body = root.find("body")
     if root.tag != "opml" or body is None:
         raise ParseError("this is no OPML: it has no body")
-    return list(_outlines(body, ()))
+    return list(_outlines(body))
 
 
-def _outlines(node: ElementTree.Element, inside: tuple[str, ...]) -> Iterator[Outline]:
-    for each in node.findall("outline"):
-        name = one_line(each.get("title") or each.get("text") or "")
-        url = (each.get("xmlUrl") or each.get("xmlurl") or "").strip()
-        if url:
-            own = [one_line(tag.strip("/ ")) for tag in (each.get("category") or "").split(",")]
-            yield Outline(url=url, title=name, tags=tuple(dict.fromkeys(tag for tag in (*inside, *own) if tag)))
-        yield from _outlines(each, (*inside, name) if name and not url else inside)
+def _outlines(body: Element) -> Iterator[Outline]:
+    waiting: list[tuple[Element, tuple[Element, ...]]] = [(body, ())]  # no recursion: outlines may be nested as deep as one likes
+    while waiting:
+        node, inside = waiting.pop()
+        if url := (node.get("xmlUrl") or node.get("xmlurl") or "").strip():
+            yield _feed(node, url, inside)
+        around = inside if url or node is body else (*inside, node)
+        waiting += [(each, around) for each in reversed(node.findall("outline"))]
+
+
+def _feed(node: Element, url: str, inside: Sequence[Element]) -> Outline:
+    categories = [one_line(tag.strip("/ ")) for tag in (node.get("category") or "").split(",")]
+    tags = [*map(_name, inside), *categories]
+    given = {name: value for name, value in node.attrib.items() if name.lower() not in ("xmlurl", "title", "category")}
+    kept = {"inside": [dict(each.attrib) for each in inside], "attributes": given}
+    return Outline(url=url, title=_name(node), tags=tuple(dict.fromkeys(filter(None, tags))), kept=kept)
+
+
+def _name(node: Element) -> str:
+    return one_line(node.get("title") or node.get("text") or "")
 
 
 def write_opml(sources: Sequence[Source]) -> str:
-    """The feeds among the sources as OPML 2.0; files and folders of this machine are left out."""
-    lines = [
-        '<?xml version="1.0" encoding="utf-8"?>',
-        '<opml version="2.0">',
-        "  <head><title>Paperround sources</title></head>",
-        "  <body>",
-    ]
+    """The sources as OPML 2.0, each where its own list had it; files and folders of this machine are left out."""
+    root = Element("opml", {"version": "2.0"})
+    SubElement(SubElement(root, "head"), "title").text = "Paperround sources"
+    body = SubElement(root, "body")
     for source in sources:
-        if source.kind is SourceKind.FEED and source.location.startswith(("http://", "https://")):
-            tags = f" category={quoteattr(','.join(source.tags))}" if source.tags else ""
-            name = quoteattr(source.name)
-            lines.append(f'    <outline type="rss" text={name} title={name} xmlUrl={quoteattr(source.location)}{tags}/>')
-    return "\n".join([*lines, "  </body>", "</opml>", ""])
+        if source.location.startswith(("http://", "https://")):
+            _write(body, source)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+
+
+def _write(node: Element, source: Source) -> None:
+    kept, names = source.outline or {}, []
+    for attributes in kept.get("inside", ()):
+        there = next((each for each in node.findall("outline") if each.attrib == attributes), None)
+        node = SubElement(node, "outline", attributes) if there is None else there
+        names.append(_name(node))
+    given = {"type": "rss", "text": source.name, **kept.get("attributes", {}), "title": source.name, "xmlUrl": source.location}
+    if own := [tag for tag in source.tags if tag not in names]:
+        given["category"] = ",".join(own)
+    SubElement(node, "outline", given)

@@ -44,7 +44,8 @@ def after_success(
         last_modified=fetched.headers.get("last-modified"),
         body_read=read,
         new_entries=new_entries,
-        location=moved if moved and moved == source.redirect else None,  # the second same answer moves it
+        # the second same answer moves it; an address that holds the day stays what it is
+        location=moved if moved and moved == source.redirect and "{" not in source.location else None,
         redirect=moved,
         interval=rhythm(source, new_entries, now) if read else None,
         hints=feed.hints if feed else None,

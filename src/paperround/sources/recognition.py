@@ -15,6 +15,7 @@ from paperround.sources.safe_html import absolute_url, one_line
 
 _EMPTY: Mapping[str, str] = {}
 _FEED = re.compile(rb"<(?:\?xml|rss\b|feed\b|rdf:RDF\b|!--)", re.I)
+_PAGE = re.compile(rb"(?:(?:<!--.*?-->|<\?xml.*?\?>)\s*)*<(?:!doctype html|html|head|body|main|article|section|div|h[1-4])\b", re.I | re.S)
 _FEED_TYPES = "application/rss+xml", "application/atom+xml", "application/feed+json", "application/rdf+xml"
 
 
@@ -23,17 +24,16 @@ def guess_kind(body: bytes) -> SourceKind:
     start = body[:4000].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] in (b"{", b"["):
         return SourceKind.DAILY_PAPERS if _is_papers_json(body) else SourceKind.FEED
-    if _is_html(start):
+    if is_page(body):
         return SourceKind.DAILY_PAPERS if b"/papers/" in body else SourceKind.FEED
     if start[:1] == b"<" or _FEED.search(start):
         return SourceKind.FEED
     return SourceKind.DAILY_PAPERS
 
 
-def _is_html(start: bytes) -> bool:
-    return (
-        re.match(rb"(?:<!--.*?-->\s*)?<(?:!doctype html|html|head|body|main|article|section|div|h[1-4])\b", start, re.I | re.S) is not None
-    )
+def is_page(body: bytes) -> bool:
+    """Whether a body is HTML, by its beginning."""
+    return _PAGE.match(body[:4000].lstrip(b"\xef\xbb\xbf \t\r\n")) is not None
 
 
 def _is_papers_json(body: bytes) -> bool:
@@ -52,7 +52,7 @@ def read_source(
     if not body.strip():
         raise ParseError(f"{url}: is empty")
     if kind is SourceKind.FEED:
-        if _is_html(body[:4000].lstrip(b"\xef\xbb\xbf \t\r\n")):
+        if is_page(body):
             raise ParseError(f"{url}: is an HTML page, not a feed{_announced(body, url)}")
         return parse_feed(body, url=url, headers=headers)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
@@ -74,13 +74,13 @@ def decoded(body: bytes) -> str:
 
 
 def announced_feeds(body: bytes, *, url: str) -> list[tuple[str, str]]:
-    """(title, address) of the feeds that an HTML page announces (autodiscovery)."""
+    """(title, address) of the feeds that an HTML page announces (autodiscovery), those of comments last."""
     found = []
     for node in LexborHTMLParser(decoded(body)).css('link[rel~="alternate"]'):
         address = absolute_url(node.attributes.get("href"), url)
         if address and (node.attributes.get("type") or "").lower() in _FEED_TYPES:
             found.append((one_line(node.attributes.get("title") or ""), address))
-    return found
+    return sorted(dict.fromkeys(found), key=lambda each: "comment" in " ".join(each).lower())
 
 
 def _announced(body: bytes, url: str) -> str:

@@ -81,6 +81,7 @@ sources = table(
     Column("error", Text),
     Column("interval", Float),
     Column("hints", JSON),
+    Column("outline", JSON),
 )
 
 works = table(

@@ -1,6 +1,6 @@
 """Sources: the rows of where entries come from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -34,7 +34,16 @@ class SourceRows:
     db: Database
 
     async def add_source(
-        self, *, location: str, kind: str, name: str, tags: Sequence[str], backlog: int | None, as_of: date | None, now: datetime
+        self,
+        *,
+        location: str,
+        kind: str,
+        name: str,
+        tags: Sequence[str],
+        backlog: int | None,
+        as_of: date | None,
+        now: datetime,
+        outline: Mapping[str, Any] | None = None,
     ) -> Source:
         async with self.db.writing() as connection:
             if (await connection.execute(select(sources.c.id).where(sources.c.location == location))).first():
@@ -49,6 +58,7 @@ class SourceRows:
                     "backlog": backlog,
                     "as_of": as_of,
                     "added_at": now,
+                    "outline": outline or None,
                     "state": SourceState.ACTIVE.value,
                 },
             )

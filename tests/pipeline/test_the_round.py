@@ -20,6 +20,7 @@ from paperround.models import (
     Interest,
     ListIdentity,
     Profile,
+    ReasonKind,
     SendResult,
     SmtpPhase,
     Source,
@@ -31,6 +32,7 @@ from paperround.pipeline.compose import ComposeRules
 from paperround.pipeline.deliver import DeliverRules, DeliveryRun
 from paperround.pipeline.explain import explain_learning
 from paperround.pipeline.messages import Messages, Offers
+from paperround.pipeline.readers import load_background, load_readers
 from paperround.pipeline.replay import replay
 from paperround.pipeline.search import search
 from paperround.pipeline.steps import StepRules, Steps
@@ -437,3 +439,17 @@ async def test_past_issues_are_scored_again_with_what_was_known_on_their_day(rou
     assert figures["pairs, with the votes so far"] == figures["pairs, without votes"], "the vote came after the issue"
     told = await explain_learning(round_.storage, model, await round_.storage.subscriber(reader.id), now=round_.clock.now())
     assert WEATHER[0] in told[0]
+
+
+async def test_a_liked_paper_that_never_came_by_teaches_by_its_title_until_it_does(round_: Round) -> None:
+    title = "Gestures that robots share"
+    ada = await round_.reader(interests=(), liked=(f"doi:10.1000/x {title}", "arxiv:2410.01234"))
+    await round_.source("a", feed(ROBOTS, WEATHER))
+    await round_.steps.read()
+    (issue,) = (await round_.steps.compose(keep=True)).recorded
+    assert (issue.chosen[0].work.title, issue.chosen[0].reason.kind, issue.chosen[0].reason.text) == (ROBOTS[0], ReasonKind.LIKED, title)
+    await round_.source("b", feed((title, "Robots that share gestures.")))
+    await round_.steps.read()
+    background = await load_background(round_.storage, round_.embedder.model, round_.embedder.dimension)
+    (reader,) = await load_readers(round_.storage, round_.embedder.model, [ada], background, now=round_.clock.now())
+    assert reader.prose == (f"{title}. Robots that share gestures.",)

@@ -1,6 +1,6 @@
 """Readers as the matcher sees them: profiles, votes and liked works turned into the vectors that score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
@@ -31,17 +31,23 @@ class Tastes:
     leanings: Mapping[SubscriberId, float]
 
     def reader(self, subscriber: Subscriber, *, now: datetime) -> ProfileVectors:
-        """As known at `now`. Liked references and votes whose work is unknown or not embedded teach nothing yet."""
+        """As known at `now`. Of a liked work that is unknown or not embedded its title teaches, where it is told."""
         votes = [vote for vote in self.votes.get(subscriber.id, ()) if vote.at <= now]
         known = [each for each in opinions(subscriber, votes, self.liked) if each.work_id in self.vectors]
         return build_profile_vectors(
             subscriber.id,
             subscriber.profile,
             text_vectors=self.texts,
-            examples=[example(self.works[each.work_id], self.vectors[each.work_id], each) for each in known],
+            examples=[*(example(self.works[each.work_id], self.vectors[each.work_id], each) for each in known), *self._titles(subscriber)],
             now=now,
             leaning=self.leanings.get(subscriber.id, 0.0),
         )
+
+    def _titles(self, subscriber: Subscriber) -> Iterator[Example]:
+        for reference, title in subscriber.profile.liked_titles.items():
+            if self.liked.get(reference) not in self.vectors and title in self.texts:
+                vector, at = self.texts[title], subscriber.created_at
+                yield Example(work_id=WorkId(0), title=title, text=title, vector=vector, value=1, at=at)
 
 
 async def load_tastes(storage: Storage, model: str, subscribers: Sequence[Subscriber], background: Background, *, now: datetime) -> Tastes:

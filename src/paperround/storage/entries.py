@@ -10,7 +10,7 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import NotFoundError
-from paperround.models import Entry, Links, Mention, Source, SourceId, Work, WorkId
+from paperround.models import Entry, Links, Mention, Source, SourceId, Work, WorkId, split_reference
 from paperround.records import KnownWork, Placement, Recorded
 from paperround.storage.database import Database, batches, insert_many
 from paperround.storage.schema import digest_items, mentions, votes, work_aliases, work_keys, work_vectors, works
@@ -216,7 +216,10 @@ class EntryRows:
 
 
 async def find(connection: AsyncConnection, reference: str) -> int | None:
-    """One reference a person wrote: number, arxiv:…, doi:…, address, title."""
+    """One reference a person wrote: number, arxiv:…, doi:…, address, title; or the first of these with a title after them."""
+    named, title = split_reference(reference)
+    if named and title:
+        return await find(connection, named) or await find(connection, title)
     name, colon, rest = reference.partition(":")
     if reference.isdigit():
         numbers = await surviving(connection, [WorkId(int(reference))])

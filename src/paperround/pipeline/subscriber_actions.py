@@ -36,6 +36,7 @@ FRESH = timedelta(hours=1)  # how long a link to the owner's page, or to a new a
 FORGOTTEN, MOVED = "forgotten", "moved"  # suppressions of a hashed address: they keep loads out, not the person
 NO_HINDRANCE = (None, FORGOTTEN, MOVED)
 CONFIRM_ONCE_IN = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
+MOVES_ASKED = 3  # questions to one new address within that time, one after the other's link has ended
 READ_NOTED = timedelta(days=1)  # when a feed was read is kept to the day
 
 LastWeek = Callable[[Profile], Awaitable[Digest]]  # the issue that a profile would have made of the last seven days
@@ -130,25 +131,24 @@ class SubscriberActions:
         wanted = self.checked(values, "sign-up")
         async with self._signing_up:
             known = await self.find(address)
-            state = consent.apply(known.state if known else None, EventKind.ASKED)
-            if state is not ConsentState.PENDING or await self.suppressed(address) not in NO_HINDRANCE:
+            event = self._event(known, EventKind.ASKED, way, address_prefix=address_prefix)
+            if event.state is not ConsentState.PENDING or await self.suppressed(address) not in NO_HINDRANCE:
                 return
             if await self._mailed_lately(address):
                 if known is not None and known.state is ConsentState.PENDING:
                     await self._layer(known, READER, wanted)
                 return
-            event = self._event(EventKind.ASKED, state, way, address_prefix)
             if known is None:
                 known = await self._add(address, wanted, event, layer=READER)
             else:
                 await self._layer(known, READER, wanted)
-                await self.storage.record_consent(known.id, event, next_due_at=None)
+                await self._record(known, event)
             await self._ask_for_confirmation(known, address)
 
     async def sign_up_for_feed(self, values: Mapping[str, object], *, way: str, address_prefix: str | None = None) -> Subscriber:
         """A reader without a mail address: active at once, since nobody can be mailed by it."""
         wanted = {**self.checked(values, "sign-up"), "channels": [Channel.FEED.value]}
-        subscriber = await self._add(None, wanted, self._event(EventKind.ASKED, ConsentState.PENDING, way, address_prefix), layer=READER)
+        subscriber = await self._add(None, wanted, self._event(None, EventKind.ASKED, way, address_prefix=address_prefix), layer=READER)
         return await self.confirm(subscriber, way=way, address_prefix=address_prefix)
 
     async def add(self, email: str, values: Mapping[str, object], *, active: bool, way: str = "cli") -> Subscriber:
@@ -159,31 +159,23 @@ class SubscriberActions:
         wanted = self.checked(values, address)
         kind = EventKind.IMPORTED if way == "import" else EventKind.ADMIN
         known = await self.find(address)
-        state = consent.apply(known.state if known else None, kind, evidence=active)
-        if known is not None and known.state is state:
+        event = self._event(known, kind, way, evidence=active)
+        if known is not None and known.state is event.state:
             raise AlreadyExistsError(f"{address} is {known.state} already")
         if reason := await self.suppressed(address):
             raise ConsentError(f"{address} is suppressed ({reason}); `suppressions remove` comes first")
-        event = self._event(kind, state, way)
         if known is None:
             known = await self._add(address, wanted, event, layer=FILE)
         else:
-            due = await self._next_due(known, known.profile, state)
-            await self.storage.record_consent(known.id, event, next_due_at=due)
-            await self._layer(await self.storage.subscriber(known.id), FILE, wanted)
-        if state is ConsentState.PENDING and not await self._mailed_lately(address):
+            await self._layer(await self._record(known, event), FILE, wanted)
+        if event.state is ConsentState.PENDING and not await self._mailed_lately(address):
             await self._ask_for_confirmation(known, address)
         return await self.storage.subscriber(known.id)
 
     async def confirm(self, subscriber: Subscriber, *, way: str, address_prefix: str | None = None) -> Subscriber:
         """The owner of the address says yes; saying it again changes nothing. Raises ConsentError where the question has ended."""
-        state = consent.apply(subscriber.state, EventKind.CONFIRMED)
-        if subscriber.state is state:
-            return subscriber
-        due = await self._next_due(subscriber, subscriber.profile, state)
-        event = self._event(EventKind.CONFIRMED, state, way, address_prefix)
-        await self.storage.record_consent(subscriber.id, event, next_due_at=due)
-        return await self.storage.subscriber(subscriber.id)
+        event = self._event(subscriber, EventKind.CONFIRMED, way, address_prefix=address_prefix)
+        return subscriber if subscriber.state is event.state else await self._record(subscriber, event)
 
     # ------------------------------------------------------------ steering
 
@@ -208,20 +200,12 @@ class SubscriberActions:
 
     async def pause(self, subscriber: Subscriber, until: datetime | None = None, *, way: str) -> Subscriber:
         """Send nothing until a moment, or until resumed. Raises ConsentError."""
-        state = consent.apply(subscriber.state, EventKind.PAUSED)
-        event = self._event(EventKind.PAUSED, state, way)
-        await self.storage.record_consent(subscriber.id, event, next_due_at=None, paused_until=until)
-        return await self.storage.subscriber(subscriber.id)
+        return await self._record(subscriber, self._event(subscriber, EventKind.PAUSED, way), paused_until=until)
 
     async def resume(self, subscriber: Subscriber, *, way: str) -> Subscriber:
         """End a pause. Raises ConsentError."""
-        state = consent.apply(subscriber.state, EventKind.RESUMED)
-        if subscriber.state is not ConsentState.PAUSED:
-            return subscriber
-        due = await self._next_due(subscriber, subscriber.profile, state)
-        event = self._event(EventKind.RESUMED, state, way)
-        await self.storage.record_consent(subscriber.id, event, next_due_at=due, resumed_at=self.clock.now())
-        return await self.storage.subscriber(subscriber.id)
+        event = self._event(subscriber, EventKind.RESUMED, way)
+        return subscriber if subscriber.state is event.state else await self._record(subscriber, event, resumed_at=event.at)
 
     async def end_pauses(self, now: datetime) -> int:
         """Resume everyone whose pause has ended by `now`."""
@@ -233,12 +217,17 @@ class SubscriberActions:
     # ------------------------------------------------------------ moving to another address
 
     async def ask_to_move(self, subscriber: Subscriber, email: str) -> None:
-        """Ask a new address whether the paper may come there: with a fresh link, once a day whoever asks, and not where a paper comes
-        already. The caller learns nothing of that. Raises ConsentError, AddressError."""
+        """Ask a new address whether the paper may come there: with a fresh link, and not where a paper comes already or somebody else had
+        a mail sent within the day. Lost mails are sent again, when the link has ended. The caller learns nothing of that. Raises
+        ConsentError, AddressError."""
         consent.apply(subscriber.state, EventKind.MOVED)
         address = signed_links.normalise_email(email)
         async with self._signing_up:
-            if await self.find(address) or await self.suppressed(address) not in NO_HINDRANCE or await self._mailed_lately(address):
+            if (
+                await self.find(address)
+                or await self.suppressed(address) not in NO_HINDRANCE
+                or not await self._may_ask(subscriber, address)
+            ):
                 return
             url = signed_links.move_link(self.keys, self.rules.base_url, subscriber, address, self.clock.now() + FRESH)
             _ = speech(subscriber.profile.language)
@@ -249,12 +238,12 @@ class SubscriberActions:
     async def move(self, subscriber: Subscriber, number: int) -> Subscriber:
         """The new address says yes: `number` names which (see `signed_links.move_link`). The old one is told, and its links but the way
         out are worth nothing from now on; history stays. Raises ConsentError, AlreadyExistsError, TokenError."""
-        state, old = consent.apply(subscriber.state, EventKind.MOVED), subscriber.email or ""
+        event, old = self._event(subscriber, EventKind.MOVED, "page"), subscriber.email or ""
         asked = [each for each in await self.storage.deliveries_of(subscriber.id, limit=100) if each.kind is MailKind.CONFIRMATION]
         new = next((each.recipient for each in asked if signed_links.address_number(self.keys, each.recipient) == number), None)
         if new is None:
             raise TokenError
-        await self.storage.move_address(subscriber.id, new, self._event(EventKind.MOVED, state, "page"))
+        await self.storage.move_address(subscriber.id, new, event)
         await self.storage.unsuppress(signed_links.address_hash(self.keys, new))
         _ = speech(subscriber.profile.language)
         lines = [_("It was confirmed from there; everything else stays as it was, and nothing more comes here.")]
@@ -267,18 +256,16 @@ class SubscriberActions:
 
     async def unsubscribe(self, subscriber: Subscriber, *, way: str, revoke_feed: bool = False, note: str | None = None) -> None:
         """Leave. Nothing is sent from now on, queued issues included; the feed keeps its address unless it is revoked. Idempotent."""
-        state = consent.apply(subscriber.state, EventKind.UNSUBSCRIBED)
-        if subscriber.state is not state:
-            event = self._event(EventKind.UNSUBSCRIBED, state, way, note=note)
-            await self.storage.record_consent(subscriber.id, event, next_due_at=None, raise_feed_epoch=revoke_feed)
-        elif revoke_feed and state is not ConsentState.FORGOTTEN:
+        event = self._event(subscriber, EventKind.UNSUBSCRIBED, way, note=note)
+        if subscriber.state is not event.state:
+            await self._record(subscriber, event, raise_feed_epoch=revoke_feed)
+        elif revoke_feed and event.state is not ConsentState.FORGOTTEN:
             await self.rotate_feed(subscriber)
 
     async def forget(self, subscriber: Subscriber, *, way: str) -> None:
         """Erase everything about a person; a keyed hash of the address and dates remain, so that no load brings them back."""
-        state = consent.apply(subscriber.state, EventKind.FORGOTTEN)
         hashed = signed_links.address_hash(self.keys, subscriber.email or subscriber.public_id)
-        await self.storage.forget(subscriber.id, address_hash=hashed, event=self._event(EventKind.FORGOTTEN, state, way))
+        await self.storage.forget(subscriber.id, address_hash=hashed, event=self._event(subscriber, EventKind.FORGOTTEN, way))
 
     async def rotate_feed(self, subscriber: Subscriber) -> Subscriber:
         """Give the feed a new address; the old one answers that it is gone."""
@@ -316,11 +303,11 @@ class SubscriberActions:
 
     async def _sync(self, file: ProfileFileLike, *, adopt: bool) -> str:
         known = await self.find(file.email or file.id or "")
-        state = consent.apply(known.state if known else None, EventKind.FILE)
+        event = self._event(known, EventKind.FILE, "file")
         if known is None:
             if file.email and (reason := await self.suppressed(file.email)):
                 raise ConsentError(f"the address is suppressed: {reason}")
-            await self._add(file.email, file.values, self._event(EventKind.FILE, state, "file"), layer=FILE, file_id=file.id)
+            await self._add(file.email, file.values, event, layer=FILE, file_id=file.id)
             return "added"
         if adopt:
             await self.storage.drop_layer(known.id, READER)
@@ -338,17 +325,23 @@ class SubscriberActions:
         except NotFoundError:
             return None
 
-    def _event(self, kind: EventKind, state: ConsentState, way: str, prefix: str | None = None, note: str | None = None) -> ConsentEvent:
+    def _event(self, known: Subscriber | None, kind: EventKind, way: str, *, evidence: bool = False, **more: str | None) -> ConsentEvent:
+        """The event, with the state after it. Raises ConsentError where it is not allowed."""
         shown = kind in (EventKind.ASKED, EventKind.CONFIRMED, EventKind.MOVED)
         return ConsentEvent(
             at=self.clock.now(),
             kind=kind,
-            state=state,
+            state=consent.apply(known.state if known else None, kind, evidence=evidence),
             way=way,
             consent_text_hash=consent.consent_text_hash(self.rules.consent_text) if shown else None,
-            address_prefix=prefix,
-            note=note,
+            **more,
         )
+
+    async def _record(self, subscriber: Subscriber, event: ConsentEvent, **more: Any) -> Subscriber:
+        """Write an event, and the due time that follows from the state after it. `more`: as storage takes it."""
+        due = await self._next_due(subscriber, subscriber.profile, event.state)
+        await self.storage.record_consent(subscriber.id, event, next_due_at=due, **more)
+        return await self.storage.subscriber(subscriber.id)
 
     async def _add(
         self, email: str | None, values: Mapping[str, Any], event: ConsentEvent, *, layer: str, file_id: str | None = None
@@ -399,6 +392,18 @@ class SubscriberActions:
     async def _mailed_lately(self, address: str) -> bool:
         latest = await self.storage.last_mail_to(address, MailKind.CONFIRMATION)
         return latest is not None and self.clock.now() - latest < CONFIRM_ONCE_IN
+
+    async def _may_ask(self, subscriber: Subscriber, address: str) -> bool:
+        """Whether one more question about moving may go to an address: a reader may ask it a few times a day, all others not even once."""
+        day, asked = self.clock.now() - CONFIRM_ONCE_IN, signed_links.fold_address(address)
+        sent = await self.storage.deliveries_of(subscriber.id, limit=100)
+        ours = [
+            each.created_at for each in sent if each.kind is MailKind.CONFIRMATION and signed_links.fold_address(each.recipient) == asked
+        ]
+        latest = max(ours, default=None)
+        if latest is None or latest <= day:
+            return not await self._mailed_lately(address)
+        return self.clock.now() - latest >= FRESH and sum(each > day for each in ours) < MOVES_ASKED
 
     async def _ask_for_confirmation(self, subscriber: Subscriber, address: str) -> None:
         """Nothing that a visitor typed stands in this mail: whoever gets it may never have heard of us."""

@@ -313,6 +313,22 @@ async def test_the_link_to_a_new_address_is_good_for_that_address_and_for_an_hou
     assert gone.value.gone
 
 
+async def test_a_lost_question_is_asked_again_when_its_link_has_ended_a_few_times_a_day_and_by_nobody_else(world: World) -> None:
+    ada, eve = [await world.actions.add(email, {}, active=True) for email in ("a@example.org", "eve@example.org")]
+    asked = []
+    for minutes in (0, 30, 61, 122, 183, 244):
+        world.clock.moment = NOW + timedelta(minutes=minutes)
+        for reader in (ada, eve):
+            await world.actions.ask_to_move(reader, "new@example.org")
+        asked.append(len(await world.mails()))
+    assert asked == [1, 1, 2, 3, 3, 3]
+    world.clock.moment = NOW + timedelta(hours=24 + 1, minutes=5)
+    await world.actions.ask_to_move(ada, "new+alias@example.org")
+    mails = await world.mails()
+    assert len(mails) == 4
+    assert {mail.subscriber_id for mail in mails} == {ada.id}
+
+
 async def test_reading_is_noted_to_the_day_and_only_of_those_without_an_address(world: World) -> None:
     mailed = await world.actions.add("a@example.org", {}, active=True)
     alone = await world.actions.sign_up_for_feed({}, way="page")

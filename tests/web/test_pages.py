@@ -313,10 +313,10 @@ async def test_ten_thousand_sign_ups_of_one_victim_from_everywhere_are_one_mail(
 async def test_only_a_feed_needs_no_address_and_works_at_once(site: Site) -> None:
     answer = await site.client.post("/subscribe", data={"channels": "feed", "interests": "graphs"})
     feeds = sorted(set(re.findall(r"http://paper\.example(/f/[^\"<]+)", answer.text)))
-    assert [path.rpartition(".")[2] for path in feeds] == ["atom", "json", "rss"]
+    assert [path.rpartition(".")[2] for path in feeds] == ["atom", "json", "rss", "bib"]
     own = re.findall(r"http://paper\.example(/o/[^\"<]+)", answer.text)
     assert "graphs" in (await site.client.get(own[0])).text
-    assert [(await site.client.get(path)).status_code for path in feeds] == [200, 200, 200]
+    assert [(await site.client.get(path)).status_code for path in feeds] == [200] * 4
     assert await site.outbox(MailKind.CONFIRMATION) == []
 
 

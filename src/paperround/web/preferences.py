@@ -31,7 +31,10 @@ SAID = {
     "resumed": _("Your paper comes again."),
     "vote": _("The vote is taken back."),
     "link": _("A mail with a link to your whole page is on its way to you. The link works for an hour."),
-    "move": _("A mail with one button is on its way there, unless a paper comes there already. Until it is pressed, nothing changes."),
+    "move": _(
+        "A mail with one button is on its way there, unless a paper comes there already. Until it is pressed, nothing changes. "
+        "If it gets lost, ask again in an hour."
+    ),
     "feed": _("Your feed has a new address; the old one is closed."),
 }
 
@@ -53,7 +56,8 @@ async def show(request: Request) -> Response:
 async def shown(request: Request, subscriber: Subscriber, owner: bool, error: ProfileError | None = None) -> Response:
     """The page. What a stranger could read in a forwarded mail's link stays off the smaller one: no interests, no votes, no address."""
     services, profile = services_of(request), subscriber.profile
-    common: dict[str, Any] = {
+    values: dict[str, Any] = {
+        "owner": owner,
         "base": request.url.path.rstrip("/"),
         "state": subscriber.state.value,
         "said": SAID.get(request.query_params.get("done", "")),
@@ -64,36 +68,27 @@ async def shown(request: Request, subscriber: Subscriber, owner: bool, error: Pr
         "language": profile.language,
         "today": services.clock.now().date().isoformat(),
     }
-    status = 400 if error else 200
-    if not owner:
-        fields = profile_form.schedule_choices(profile.schedule, profile.timezone)
-        return page(
-            request,
-            "preferences",
-            status=status,
-            title=_("Your schedule"),
-            owner=False,
-            can_mail=bool(subscriber.email),
-            **common,
-            **fields,
-        )
+    if owner:
+        values |= await owned(request, subscriber)
+    else:
+        values |= {"can_mail": bool(subscriber.email), **profile_form.schedule_choices(profile.schedule, profile.timezone)}
+    return page(request, "preferences", status=400 if error else 200, title=_("Your page") if owner else _("Your schedule"), **values)
+
+
+async def owned(request: Request, subscriber: Subscriber) -> dict[str, Any]:
+    """What the owner alone is shown."""
+    services, profile = services_of(request), subscriber.profile
     votes = (await services.storage.votes([subscriber.id])).get(subscriber.id, [])
     names = [name for source in await services.storage.sources() for name in (source.name, *source.tags)]
-    return page(
-        request,
-        "preferences",
-        status=status,
-        title=_("Your page"),
-        owner=True,
-        email=subscriber.email,
-        profile=profile,
-        votes=[vote for vote in sorted(votes, key=lambda vote: vote.at, reverse=True) if vote.value],
-        feeds=services.actions.feed_addresses(subscriber),
-        notes=not_read(services.actions.not_read(each.text for each in profile.interests), profile.language),
+    return {
+        "email": subscriber.email,
+        "profile": profile,
+        "votes": sorted(votes, key=lambda vote: vote.at, reverse=True),
+        "feeds": services.actions.feed_addresses(subscriber),
+        "notes": not_read(services.actions.not_read(each.text for each in profile.interests), profile.language),
         **await explained(request, subscriber),
-        **common,
         **profile_form.choices(profile, names),
-    )
+    }
 
 
 async def explained(request: Request, subscriber: Subscriber) -> dict[str, Any]:

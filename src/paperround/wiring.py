@@ -31,27 +31,13 @@ from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import ReceiveMail
 from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
-from paperround.sources.fetcher import HttpFetcher, expand
+from paperround.sources.fetcher import HttpFetcher
+from paperround.sources.fetcher import expand as expand  # for the shells
 from paperround.sources.polling import PollingRules
 from paperround.storage.sql_storage import open_storage
 from paperround.subscribers import profile_files
 from paperround.subscribers.profile_files import ProfileFile
 from paperround.subscribers.signed_links import KeyRing, fold_address
-
-__all__ = [
-    "Parts",
-    "SystemClock",
-    "expand",
-    "imap_inbox",
-    "lmtp_server",
-    "maildir_inbox",
-    "open_parts",
-    "read_profile_file",
-    "read_profile_folder",
-    "sync_folder",
-    "template_loader",
-]
-
 
 HOUR = timedelta(hours=1)
 
@@ -101,8 +87,9 @@ async def open_parts(
         stack.push_async_callback(storage.close)
         fetcher = await stack.enter_async_context(aclosing(build_fetcher(settings)))
         embedder = build_embedder(settings, in_child=serving)
+        offers = Offers(base_url=settings.base_url, list_address=settings.list.address, bounce_domain=settings.bounce_domain)
         messages = Messages(
-            storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers(settings)
+            storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers
         )
         rules = step_rules(settings, embedder.model, any_age=any_age)
         look = looker(storage, embedder, rules.compose, clock) if serving else None
@@ -188,14 +175,6 @@ def bulk_transport(settings: Settings) -> Transport:
         max_messages=given.max_messages,
         max_age=given.max_age.total_seconds(),
         again_after=given.relay_down.total_seconds(),
-    )
-
-
-def offers(settings: Settings) -> Offers:
-    return Offers(
-        base_url=settings.base_url,
-        list_address=settings.list.address,
-        bounce_domain=settings.bounce_domain,
     )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import print_json, progress, say, warn
-from paperround.cli.session import CommandFailedError, JsonFlag
+from paperround.cli.output import print_json, progress, say
+from paperround.cli.session import JsonFlag, fail_with
 from paperround.cli.sources import spread
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def demo(
         print_json(shown.counts)
     else:
         print_screen(shown, out)
-    for line in shown.failed:
-        warn(line)
-    if shown.failed:
-        raise CommandFailedError
+    fail_with(shown.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +178,10 @@ async def write(parts: "Parts", papers: Sequence[Paper], out: Path) -> None:
 
 
 def because(item: Any) -> str:
-    """The reason of an item in a few words."""
-    kind, text = item.reason.kind, item.reason.text
-    words = {
-        "interest": f"you follow {text}",
-        "liked": f"close to {text}",
-        "must": f"always wanted: {text}",
-        "explore": "from outside your round",
-    }
-    return words.get(kind, "trending")
+    """The reason of an item, as its mail says it."""
+    from paperround.digests import wording
+
+    return str(wording.because(item)).removeprefix("because ")
 
 
 def strength(item: Any) -> str:
@@ -241,17 +233,15 @@ def print_screen(shown: Shown, out: Path) -> None:
 
 def line(paper: Paper) -> str:
     """One reader: name, local time of delivery, items, lead title, strength, because."""
-    name, when = cut(paper.subscriber.profile.name or paper.slug, 17), delivery_time(paper, paper.digest.created_at)
+    from paperround.digests.wording import shorten
+
+    name, when = shorten(paper.subscriber.profile.name or paper.slug, 17), delivery_time(paper, paper.digest.created_at)
     start = f"{name:18}{when:28}{len(paper.digest.chosen)} items  "
     if paper.digest.empty:
         return f"{start}nothing fits, and the mail says so"
     lead = paper.digest.chosen[0]
     measured = f"{strength(lead)}, " if strength(lead) else ""
-    return f"{start}{cut(lead.work.title, 44):46}{measured}{cut(because(lead), 44)}"
-
-
-def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return f"{start}{shorten(lead.work.title, 44):46}{measured}{shorten(because(lead), 44)}"
 
 
 def write_index(out: Path, papers: Sequence[Paper], counts: dict[str, Any]) -> None:

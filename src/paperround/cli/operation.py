@@ -1,12 +1,12 @@
 """`paperround init|status|db|config|suppressions|bounces`: running it for years."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from paperround.cli.output import print_json, say, table, warn
-from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, settings, with_parts
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, fail_with, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.wiring import Parts
@@ -46,13 +46,9 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> N
 
 def status(context: typer.Context, json_: JsonFlag = False) -> None:
     """What is there, what is due, what failed."""
+    from paperround.pipeline.status import status as stand
 
-    async def work(parts: "Parts") -> dict[str, Any]:
-        from paperround.pipeline.status import status as stand
-
-        return await stand(parts.storage, parts.embedder.model, now=parts.clock.now())
-
-    found = with_parts(context, work)
+    found = with_parts(context, lambda parts: stand(parts.storage, parts.embedder.model, now=parts.clock.now()))
     if json_:
         print_json(found)
         return
@@ -80,13 +76,9 @@ def bounces(context: typer.Context, files: Annotated[list[Path], typer.Argument(
     with_parts(context, work)
     if json_:
         print_json(done)
-    else:
-        for each in done:
-            say(f"{each['file']}: {each['did']}")
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    for each in [] if json_ else done:
+        say(f"{each['file']}: {each['did']}")
+    fail_with(failed)
 
 
 # ---------------------------------------------------------------- db
@@ -95,11 +87,7 @@ def bounces(context: typer.Context, files: Annotated[list[Path], typer.Argument(
 @database.command("upgrade")
 def upgrade(context: typer.Context) -> None:
     """Bring the database to this version's schema."""
-
-    async def work(parts: "Parts") -> list[str]:
-        return await parts.storage.check()
-
-    faults = with_parts(context, work, upgrade=True)
+    faults = with_parts(context, lambda parts: parts.storage.check(), upgrade=True)
     say(f"{settings(context).shown_database} is up to date")
     for fault in faults:
         warn(fault)
@@ -108,19 +96,12 @@ def upgrade(context: typer.Context) -> None:
 @database.command("check")
 def check(context: typer.Context, json_: JsonFlag = False) -> None:
     """Look for damage."""
-
-    async def work(parts: "Parts") -> list[str]:
-        return await parts.storage.check()
-
-    faults = with_parts(context, work)
+    faults = with_parts(context, lambda parts: parts.storage.check())
     if json_:
         print_json({"faults": faults})
     else:
         say("the database is sound" if not faults else f"{len(faults)} faults")
-        for fault in faults:
-            warn(fault)
-    if faults:
-        raise CommandFailedError
+    fail_with(faults)
 
 
 # ---------------------------------------------------------------- suppressions, config
@@ -129,27 +110,17 @@ def check(context: typer.Context, json_: JsonFlag = False) -> None:
 @suppressions.command("list")
 def list_suppressions(context: typer.Context, json_: JsonFlag = False) -> None:
     """List suppressed addresses with reason and evidence."""
-
-    async def work(parts: "Parts") -> list[dict[str, Any]]:
-        return await parts.storage.suppressions()
-
-    rows = with_parts(context, work)
+    rows = with_parts(context, lambda parts: parts.storage.suppressions())
     if json_:
         print_json(rows)
     else:
-        table(
-            ["address", "reason", "since", "evidence"], ([row.get(key) for key in ("address", "reason", "at", "evidence")] for row in rows)
-        )
+        table(["address", "reason", "since", "evidence"], ([row["address"], row["reason"], row["at"], row["evidence"]] for row in rows))
 
 
 @suppressions.command("add")
 def add_suppression(context: typer.Context, address: str, reason: Annotated[str, typer.Option()] = "admin") -> None:
     """Never mail an address again."""
-
-    async def work(parts: "Parts") -> None:
-        await parts.storage.suppress(address, reason=reason, evidence="command line", now=parts.clock.now())
-
-    with_parts(context, work)
+    with_parts(context, lambda parts: parts.storage.suppress(address, reason=reason, evidence="command line", now=parts.clock.now()))
     say(f"suppressed {address}")
 
 
@@ -157,10 +128,8 @@ def add_suppression(context: typer.Context, address: str, reason: Annotated[str,
 def remove_suppression(context: typer.Context, address: str, dry_run: DryRun = False) -> None:
     """Allow an address to be mailed again; its consent is another matter."""
 
-    async def work(parts: "Parts") -> bool:
-        if dry_run:
-            return True
-        return await parts.storage.unsuppress(address)
+    async def work(parts: "Parts") -> object:
+        return await (parts.storage.suppression([address]) if dry_run else parts.storage.unsuppress(address))
 
     if not with_parts(context, work):
         raise CommandFailedError(f"{address} is not suppressed")

@@ -49,13 +49,9 @@ def show(context: typer.Context, email: str, json_: JsonFlag = False) -> None:
 @group.command("export")
 def export(context: typer.Context, email: str) -> None:
     """Print the profile in force as a profile file."""
-
-    async def work(parts: "Parts") -> "Subscriber":
-        return await parts.storage.find_subscriber(email)
-
     from paperround.subscribers.profile_files import profile_text
 
-    subscriber = with_parts(context, work)
+    subscriber = with_parts(context, lambda parts: parts.storage.find_subscriber(email))
     typer.echo(profile_text(subscriber.profile, email=subscriber.email), nl=False)
 
 

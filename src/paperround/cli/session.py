@@ -2,11 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+from paperround.cli.output import warn
 
 if TYPE_CHECKING:
     from paperround.config import Settings
@@ -23,6 +26,14 @@ NowOption = Annotated[
 
 class CommandFailedError(Exception):
     """A step could not run, or a thing named on the command line failed: exit status 1."""
+
+
+def fail_with(failures: Sequence[str]) -> None:
+    """What failed, a line each on stderr, and the exit status that says so; nothing where all went well."""
+    for line in failures:
+        warn(line)
+    if failures:
+        raise CommandFailedError
 
 
 def settings(context: typer.Context) -> "Settings":
@@ -45,10 +56,16 @@ def with_parts(
     loaded, moment = settings(context), parse_time(now)
 
     async def body() -> Result:
+        task = asyncio.current_task()
+        if task:  # as Ctrl-C does: what is under way ends, what is open is closed
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         async with open_parts(loaded, now=moment, upgrade=upgrade) as parts:
             return await work(parts)
 
-    return asyncio.run(body())
+    try:
+        return asyncio.run(body())
+    except asyncio.CancelledError:
+        raise CommandFailedError("stopped by a signal") from None
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -50,11 +50,7 @@ def delivered_counts(delivered: "Delivered") -> dict[str, Any]:
 
 def collect(context: typer.Context, now: NowOption = None, json_: JsonFlag = False) -> None:
     """Read every source that is due."""
-
-    async def work(parts: "Parts") -> "Collected":
-        return await parts.steps.collect()
-
-    collected = with_parts(context, work, now=now)
+    collected = with_parts(context, lambda parts: parts.steps.collect(), now=now)
     complain(collected)
     report(json_, collected_counts(collected), "{fetched} sources read, {new_entries} new entries")
 

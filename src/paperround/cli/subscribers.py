@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import plain, print_json, say, table, warn
-from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, with_parts
+from paperround.cli import profiles
+from paperround.cli.output import plain, print_json, say, table
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, fail_with, with_parts
 
 if TYPE_CHECKING:
     from paperround.models import Subscriber
@@ -19,6 +20,7 @@ group = typer.Typer(help="The people: consent, schedules, profiles.", no_args_is
 
 
 def register(app: typer.Typer) -> None:
+    group.command("edit")(profiles.edit)
     app.add_typer(group, name="subscribers")
 
 
@@ -65,11 +67,7 @@ def add(
         "min_score": min_score if min_score in (None, "auto") else number(min_score),
     }
     values = {key: value for key, value in given.items() if value is not None}
-
-    async def work(parts: "Parts") -> "Subscriber":
-        return await parts.actions.add(email, values, active=active)
-
-    subscriber = with_parts(context, work)
+    subscriber = with_parts(context, lambda parts: parts.actions.add(email, values, active=active))
     if json_:
         print_json(shown(subscriber))
     elif active:
@@ -121,11 +119,7 @@ def list_(
 @group.command("show")
 def show(context: typer.Context, email: str, json_: JsonFlag = False) -> None:
     """Show one subscriber."""
-
-    async def work(parts: "Parts") -> "Subscriber":
-        return await parts.storage.find_subscriber(email)
-
-    found = shown(with_parts(context, work))
+    found = shown(with_parts(context, lambda parts: parts.storage.find_subscriber(email)))
     if json_:
         print_json(found)
         return
@@ -152,10 +146,7 @@ def each(
                 failed.append(f"{email}: {error}" if email not in str(error) else str(error))
 
     with_parts(context, work)
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    fail_with(failed)
 
 
 @group.command("pause")
@@ -192,18 +183,6 @@ def forget(context: typer.Context, email: str, dry_run: DryRun = False) -> None:
     each(context, [email], lambda parts, subscriber: parts.actions.forget(subscriber, way="cli"), "forgotten", dry_run)
 
 
-@group.command("edit")
-def edit(
-    context: typer.Context,
-    email: str,
-    settings_: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help='As in a profile file: max_items=8 schedule="daily 06:30"')],
-) -> None:
-    """Change keys of a subscriber's profile."""
-    from paperround.cli.profiles import edit as edit_profile
-
-    edit_profile(context, email, settings_)
-
-
 @group.command("sync")
 def sync(
     context: typer.Context,
@@ -212,17 +191,11 @@ def sync(
 ) -> None:
     """Bring the profile files of a folder into force."""
 
-    async def work(parts: "Parts") -> tuple[str, list[str]]:
-        from paperround.wiring import sync_folder
+    from paperround.wiring import sync_folder
 
-        return await sync_folder(parts, folder, adopt=adopt)
-
-    summary, errors = with_parts(context, work)
+    summary, errors = with_parts(context, lambda parts: sync_folder(parts, folder, adopt=adopt))
     say(summary)
-    for line in errors:
-        warn(line)
-    if errors:
-        raise CommandFailedError
+    fail_with(errors)
 
 
 @group.command("import")
@@ -258,10 +231,7 @@ def import_(
     except OSError as error:
         raise CommandFailedError(f"{file}: {error.strerror}") from None
     say(f"added {count} subscribers from {file}")
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    fail_with(failed)
 
 
 @group.command("export")

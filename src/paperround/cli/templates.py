@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import print_json, say, table, warn
-from paperround.cli.session import CommandFailedError, JsonFlag, settings
+from paperround.cli.session import CommandFailedError, JsonFlag, fail_with, settings
 from paperround.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -99,10 +99,9 @@ def check_templates(context: typer.Context, json_: JsonFlag = False) -> None:
     else:
         kilobytes = ", ".join(f"{name} {size / 1024:.0f} KB" for name, size in sizes.items() if name.endswith(LANGUAGES[0]))
         say(f"{len(found)} templates, {len(own)} of them yours" + (f"; samples: {kilobytes}" if kilobytes else ""))
-    for line in [*(f"{name}: none of ours asks for a template of this name" for name in unknown), *faults]:
-        warn(line)
-    if faults:
-        raise CommandFailedError
+    for name in unknown:
+        warn(f"{name}: none of ours asks for a template of this name")
+    fail_with(faults)
 
 
 def render_samples(templates: "TemplateSource", identity: "ListIdentity") -> tuple[dict[str, int], list[str]]:
@@ -139,23 +138,11 @@ def sample_mails(templates: "TemplateSource", identity: "ListIdentity", language
 def sample_issue(language: str) -> "tuple[Digest, Subscriber, ReaderLinks]":
     """An invented digest in which everything occurs that an issue can hold."""
     from paperround import models as m
+    from paperround.pipeline.compose import issue
 
     now = datetime(2026, 1, 5, 7, 30, tzinfo=UTC)
-    digest = m.Digest(
-        id=m.DigestId(1),
-        subscriber_id=m.SubscriberId(1),
-        period=now.date(),
-        number=1,
-        due_at=now,
-        since=now - timedelta(days=1),
-        cutoff=now,
-        created_at=now,
-        candidates=40,
-        items=tuple(sample_items(now)),
-        notes=("A source was late.",),
-    )
     reader = m.Subscriber(
-        id=digest.subscriber_id,
+        id=m.SubscriberId(1),
         public_id="0" * 32,
         email="sample@paperround.example",
         state=m.ConsentState.ACTIVE,
@@ -163,8 +150,13 @@ def sample_issue(language: str) -> "tuple[Digest, Subscriber, ReaderLinks]":
         created_at=now,
         consented_at=now,
     )
+    digest = issue(reader, tuple(sample_items(now)), since=now - timedelta(days=1), now=now, candidates=40, trending=False)
     votes = {number: (f"{BASE}/v/{number}/more", f"{BASE}/v/{number}/less", f"{BASE}/v/{number}/why") for number in range(1, 5)}
-    return digest, reader, m.ReaderLinks(one_click=WAY_OUT, preferences=f"{BASE}/p/sample", archive=f"{BASE}/a/sample", votes=votes)
+    return (
+        replace(digest, notes=("A source was late.",)),
+        reader,
+        m.ReaderLinks(one_click=WAY_OUT, preferences=f"{BASE}/p/sample", archive=f"{BASE}/a/sample", votes=votes),
+    )
 
 
 def sample_items(now: datetime) -> "Iterator[DigestItem]":

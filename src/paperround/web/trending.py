@@ -24,6 +24,7 @@ from paperround.models import (
     Subscriber,
     SubscriberId,
 )
+from paperround.pipeline.compose import issue
 from paperround.web.personal_feeds import FeedAnswer, reply
 from paperround.web.services import WebServices, services_of
 from paperround.web.wording import marked as _
@@ -59,19 +60,7 @@ async def public_digest(services: WebServices, days: int, now: datetime) -> Dige
         )
         for number, each in enumerate(picked, 1)
     ]
-    return Digest(
-        id=DigestId(0),
-        subscriber_id=SubscriberId(0),
-        period=now.date(),
-        number=0,
-        due_at=now,
-        since=since,
-        cutoff=now,
-        created_at=now,
-        candidates=len(works),
-        items=tuple(items),
-        kind="trending",
-    )
+    return issue(nobody(now), tuple(items), since=since, now=now, candidates=len(works), trending=True)
 
 
 def nobody(now: datetime, language: str = "en") -> Subscriber:

@@ -13,13 +13,11 @@ from paperround.errors import ParseError
 from paperround.models import Entry, ParsedFeed
 from paperround.sources.dates import parse_date
 from paperround.sources.json_feed import parse_json_feed
-from paperround.sources.safe_html import absolute_url, clean_html, html_to_text, one_line
+from paperround.sources.safe_html import DEEPEST, absolute_url, clean_html, html_to_text, one_line, too_deep
 from paperround.sources.scholarly import arxiv_of, doi_of, with_identifiers
 
 __all__ = ["clean_html", "html_to_text", "parse_feed"]
 _EMPTY: Mapping[str, str] = {}
-DEEPEST = 2000
-_TAG = re.compile(rb"<(/?)[A-Za-z][^<>]*?(/?)>")
 
 
 def parse_feed(body: bytes, *, url: str, headers: Mapping[str, str] = _EMPTY) -> ParsedFeed:
@@ -34,7 +32,7 @@ def parse_feed(body: bytes, *, url: str, headers: Mapping[str, str] = _EMPTY) ->
 
 
 def _parse_xml(body: bytes, url: str, headers: Mapping[str, str]) -> ParsedFeed:
-    if too_deep(body):
+    if too_deep(body.decode("latin-1")):
         raise ParseError(f"{url}: elements are nested more than {DEEPEST} deep")
     told = {name.lower(): value for name, value in headers.items()}
     answer = {"content-type": told.get("content-type", ""), "content-location": url}
@@ -53,16 +51,6 @@ def _parse_xml(body: bytes, url: str, headers: Mapping[str, str]) -> ParsedFeed:
         raise
     except Exception as error:
         raise ParseError(f"{url}: cannot be read as a feed: {type(error).__name__}: {one_line(str(error))[:200]}") from error
-
-
-def too_deep(body: bytes) -> bool:
-    """Whether elements are nested as no feed nests them: parsers take quadratic time over those."""
-    depth = 0
-    for found in _TAG.finditer(body):
-        depth += -1 if found[1] else 0 if found[2] else 1
-        if depth > DEEPEST:
-            return True
-    return False
 
 
 def _what(body: bytes) -> str:

@@ -28,7 +28,7 @@ def keys_of(entry: Entry) -> frozenset[str]:
         keys.add(f"url:{address}")
     if entry.guid and entry.source_url:
         keys.add(f"guid:{entry.source_url} {entry.guid}")  # edited in place, it stays the same
-    title, abstract = letters(entry.title), letters(entry.summary)[:START]
+    title, abstract = letters(entry.title), letters(entry.summary[: 3 * START])[:START]
     if len(title) >= 8 and entry.authors:
         keys.add(f"title+author:{title}:{_surname(entry.authors[0])}")
     if len(title) >= 8 and len(abstract) >= LEAST:
@@ -40,7 +40,7 @@ def keys_of(entry: Entry) -> frozenset[str]:
 
 def letters(text: str) -> str:
     """Letters and digits alone, in lower case and without accents: two sources seldom agree on more."""
-    return "".join(each for each in unicodedata.normalize("NFKD", text).casefold() if each.isalnum())
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
 
 
 def _surname(author: str) -> str:

@@ -74,6 +74,8 @@ _INVISIBLE = re.compile("[\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
 _BLOCKS = re.compile(
     r"</?(?:p|div|br|li|ul|ol|tr|td|th|table|h[1-6]|blockquote|pre|hr|dd|dt|figure|figcaption|section|article)\b[^>]*>", re.I
 )
+DEEPEST = 2000
+_TAG = re.compile(r"<(/?)(?!(?:br|hr|img|input|p|li|td|th|tr|dt|dd)\b)[A-Za-z][^<>]*?(/?)>", re.I)  # without those that need no end
 
 
 def clean_html(html: str, *, base_url: str) -> str:
@@ -88,7 +90,7 @@ def clean_html(html: str, *, base_url: str) -> str:
         return absolute_url(value, base_url)
 
     cleaned = nh3.clean(
-        html,
+        _shallow(html),
         tags=set(_TAGS),
         clean_content_tags={"script", "style", "template", "noscript", "iframe", "svg", "math", "object", "title", "textarea", "select"},
         attributes=_ATTRIBUTES,
@@ -98,6 +100,10 @@ def clean_html(html: str, *, base_url: str) -> str:
         strip_comments=True,
     )
     return _without_pixels(cleaned).strip()
+
+
+def _shallow(html: str) -> str:
+    return re.sub(r"<[^<>]*>", " ", html) if too_deep(html) else html
 
 
 def _without_pixels(html: str) -> str:
@@ -130,10 +136,22 @@ def absolute_url(url: str | None, base_url: str, *, tracked: bool = False) -> st
         return None
 
 
+def too_deep(markup: str) -> bool:
+    """Whether elements are nested as nobody nests them: parsers take quadratic time over those."""
+    if markup.count("<") <= DEEPEST:
+        return False
+    depth = 0
+    for found in _TAG.finditer(markup):
+        depth += -1 if found[1] else 0 if found[2] else 1
+        if depth > DEEPEST:
+            return True
+    return False
+
+
 def html_to_text(html: str) -> str:
     """The words of an HTML fragment on one line."""
     if "<" in html:
-        tree = LexborHTMLParser(_BLOCKS.sub(r" \g<0>", html))
+        tree = LexborHTMLParser(_BLOCKS.sub(r" \g<0>", _shallow(html)))
         for node in tree.css("script, style, template, noscript"):
             node.decompose()
         html = tree.body.text(deep=True) if tree.body else ""

@@ -37,6 +37,17 @@ def test_a_body_that_is_the_name_of_a_file_reads_no_file(tmp_path: Path) -> None
         parse_feed(str(secret).encode(), url="https://example.org/feed")
 
 
+WIDE = "<a " + " ".join(f'a{number}="1"' for number in range(100_000)) + ">word</a>"
+ITEM = "<rss><channel><title>t</title><item><title>i</title><description>{}</description></item></channel></rss>"
+
+
+def test_a_tag_with_attributes_by_the_thousand_is_refused_in_a_feed_and_taken_away_in_its_html() -> None:
+    with pytest.raises(ParseError, match="by the thousand"):
+        parse_feed(ITEM.format(WIDE).encode(), url="https://example.org/feed")
+    (entry,) = parse_feed(ITEM.format(WIDE.replace("<", "&lt;")).encode(), url="https://example.org/feed").entries
+    assert (entry.summary, entry.content) == ("word", "word")
+
+
 @pytest.mark.parametrize(("body", "told"), [(b"", "empty"), (b"  \n", "empty"), (b"<html><p>hello</p></html>", "HTML page")])
 def test_what_is_no_feed_is_told_apart(body: bytes, told: str) -> None:
     with pytest.raises(ParseError, match=told):

@@ -13,7 +13,7 @@ from paperround.errors import ParseError
 from paperround.models import Entry, ParsedFeed
 from paperround.sources.dates import parse_date
 from paperround.sources.json_feed import parse_json_feed
-from paperround.sources.safe_html import DEEPEST, absolute_url, clean_html, html_to_text, one_line, too_deep
+from paperround.sources.safe_html import DEEPEST, absolute_url, clean_html, html_to_text, monstrous, one_line
 from paperround.sources.scholarly import arxiv_of, doi_of, with_identifiers
 
 __all__ = ["clean_html", "html_to_text", "parse_feed"]
@@ -32,8 +32,8 @@ def parse_feed(body: bytes, *, url: str, headers: Mapping[str, str] = _EMPTY) ->
 
 
 def _parse_xml(body: bytes, url: str, headers: Mapping[str, str]) -> ParsedFeed:
-    if too_deep(body.decode("latin-1")):
-        raise ParseError(f"{url}: elements are nested more than {DEEPEST} deep")
+    if monstrous(body.decode("latin-1")):
+        raise ParseError(f"{url}: elements are nested more than {DEEPEST} deep, or have attributes by the thousand")
     told = {name.lower(): value for name, value in headers.items()}
     answer = {"content-type": told.get("content-type", ""), "content-location": url}
     try:  # always a BytesIO: a str or bytes that names a file would be opened

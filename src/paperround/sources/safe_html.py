@@ -77,6 +77,8 @@ _BLOCKS = re.compile(
 DEEPEST = 2000
 _TAG = re.compile(r"<(/?)(?!(?:br|hr|img|input|p|li|td|th|tr|dt|dd)\b)[A-Za-z][^<>]*?(/?)>", re.I)  # without those that need no end
 
+_WIDE = re.compile(r"<[A-Za-z](?:\s++|[^<>\"'\s]++|\"[^\"<]*+\"|'[^'<]*+'){4000}")  # a tag with a thousand attributes
+
 
 def clean_html(html: str, *, base_url: str) -> str:
     """HTML that is safe in a mail, a page and a feed: no script, style, form or frame, only http(s) and mailto links, made absolute,
@@ -103,7 +105,7 @@ def clean_html(html: str, *, base_url: str) -> str:
 
 
 def _shallow(html: str) -> str:
-    return re.sub(r"<[^<>]*>", " ", html) if too_deep(html) else html
+    return re.sub(r"<[^<>]*>", " ", html) if monstrous(html) else html
 
 
 def _without_pixels(html: str) -> str:
@@ -136,8 +138,10 @@ def absolute_url(url: str | None, base_url: str, *, tracked: bool = False) -> st
         return None
 
 
-def too_deep(markup: str) -> bool:
-    """Whether elements are nested as nobody nests them: parsers take quadratic time over those."""
+def monstrous(markup: str) -> bool:
+    """Whether elements are nested, or have attributes, as nobody writes them: parsers take quadratic time over those."""
+    if _WIDE.search(markup):
+        return True
     if markup.count("<") <= DEEPEST:
         return False
     depth = 0

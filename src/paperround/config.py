@@ -61,10 +61,9 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
         values |= _resolve_files(_from_file(file), folder)
     values |= _resolve_files(_from_environment(environ), folder)
     try:
-        settings = Settings.model_validate(_nested({key: value for key, (value, _) in values.items()}))
+        settings = Settings.model_validate(_nested({key: value for key, (value, _) in values.items()}), context=folder)
     except ValidationError as error:
         raise ConfigError(_explained(error, values)) from None
-    settings = _with_absolute_paths(settings, folder)
     settings._folder = folder
     settings._sources = {".".join(key): given.place for key, (_, given) in values.items()}
     _refuse_plain_http(settings, values.get(("base_url",)))
@@ -180,43 +179,6 @@ def _meant(name: str, known: Any) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-# ---------------------------------------------------------------- paths and addresses
-
-
-def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
-    def place(path: Path | None) -> Path | None:
-        return path and folder / path.expanduser()
-
-    return settings.model_copy(
-        update={
-            "database": _placed(settings.database, "sqlite:///", folder),
-            "transport": _placed_transport(settings.transport, folder),
-            "relays": tuple(RelaySettings(transport=_placed_transport(each.transport, folder)) for each in settings.relays),
-            "secret_key_file": place(settings.secret_key_file),
-            "templates": place(settings.templates),
-            "subscribers": settings.subscribers.model_copy(update={"folder": place(settings.subscribers.folder)}),
-            "inbox": settings.inbox.model_copy(
-                update={
-                    "maildir": place(settings.inbox.maildir),
-                    "imap_password_file": place(settings.inbox.imap_password_file),
-                    "lmtp": settings.inbox.lmtp and _placed(settings.inbox.lmtp, "unix:", folder),
-                }
-            ),
-        }
-    )
-
-
-def _placed(address: str, scheme: str, folder: Path) -> str:
-    path = address.removeprefix(scheme)
-    if path == address or path.startswith((":memory:", "file:")):
-        return address
-    return f"{scheme}{folder / Path(path).expanduser()}"
-
-
-def _placed_transport(address: str, folder: Path) -> str:
-    return _placed(_placed(address, "maildir:", folder), "directory:", folder)
-
-
 def _refuse_plain_http(settings: Settings, given: tuple[object, _Given] | None) -> None:
     """Links in mails carry signed tokens: they must not cross the net in clear."""
     if settings.base_url.startswith("https:"):
@@ -280,42 +242,23 @@ def example_config() -> str:
     return "\n".join(lines) + "\n"
 
 
-_FOLLOW = {
-    "reply_to": '"editor@example.org"',
-    "address": '"paper@example.org"',
-    "privacy_url": '"https://example.org/privacy"',
-    "logo_url": '"https://example.org/logo.png"',
-    "list_id": '"paperround.example.org"',
-    "templates": '"templates"',
-    "folder": '"subscribers"',
-    "contact": '"editor@example.org"',
-    "hostname": '"paper.example.org"',
-    "per_second": "20",
-    "per_hour": "5000",
-    "per_day": "50000",
-    "domain_per_second": "5",
-    "domain_connections": "2",
-    "lmtp": '"127.0.0.1:8024"',
-    "maildir": '"inbox"',
-    "imap": '"imaps://paper@mail.example.org/INBOX"',
-    "imap_password_file": '"imap.password"',
-    "imap_done": '"Done"',
-}
-
-
 def _documented(key: str, info: FieldInfo) -> list[str]:
     secret = f" Or {key}_file = a file that holds it." if is_secret(info) else ""
-    value = _FOLLOW[key] if key in _FOLLOW else _toml(info.default)
-    return [f"# {info.description}{secret}", f"{'# ' if key in _FOLLOW else ''}{key} = {value}"]
+    shown, commented = (info.examples[0], "# ") if info.examples else (info.default, "")
+    return [f"# {info.description}{secret}", f"{commented}{key} = {_toml(shown)}"]
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    text = duration_text(value) if isinstance(value, timedelta) else str(value)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    import tomlkit
+
+    match value:
+        case timedelta():
+            value = duration_text(value)
+        case tuple():
+            value = list(value)
+        case Path():
+            value = str(value)
+    return tomlkit.item(value).as_string()
 
 
 # ---------------------------------------------------------------- keys

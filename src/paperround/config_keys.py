@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from paperround.models import ListIdentity, Profile
@@ -81,13 +81,25 @@ def _transport(value: str) -> str:
     return value
 
 
+def _below(path: Path, info: ValidationInfo) -> Path:
+    """Relative paths start at the configuration file's folder: the context."""
+    return info.context / path.expanduser() if info.context else path
+
+
+def _placed(address: str, info: ValidationInfo) -> str:
+    found = re.fullmatch(r"(sqlite:///|maildir:|directory:|unix:)(?!:memory:|file:)(.+)", address)
+    return f"{found[1]}{_below(Path(found[2]), info)}" if found else address
+
+
+Place = Annotated[Path, AfterValidator(_below)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_longer_than_nothing)]
 Address = Annotated[str, AfterValidator(_address)]
 Line = Annotated[str, AfterValidator(_one_line)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-TransportAddress = Annotated[str, AfterValidator(_transport), SECRET]
-DatabaseAddress = Annotated[str, AfterValidator(_database), SECRET]
+TransportAddress = Annotated[str, AfterValidator(_transport), AfterValidator(_placed), SECRET]
+DatabaseAddress = Annotated[str, AfterValidator(_database), AfterValidator(_placed), SECRET]
+Listener = Annotated[str, Field(pattern=r"^(unix:.+|.+:\d+)$"), AfterValidator(_placed)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 
@@ -126,14 +138,20 @@ class WebSettings(Table):
 class ListSettings(Table):
     name: Line = Field(default="Paperround", description="What the list is called, in From and on pages.")
     sender: Address = Field(default="paperround@localhost", description="The From address of every mail.")
-    reply_to: Address | None = Field(default=None, description="Where answers go; default: address, else the sender.")
+    reply_to: Address | None = Field(
+        default=None, examples=["editor@example.org"], description="Where answers go; default: address, else the sender."
+    )
     address: Address | None = Field(
-        default=None, description="The list's own address: mails to it subscribe and command. Set it when [inbox] is read."
+        default=None,
+        examples=["paper@example.org"],
+        description="The list's own address: mails to it subscribe and command. Set it when [inbox] is read.",
     )
     postal_address: str = Field(
         default="", description="The sender's postal address; every issue must name it before mail leaves this machine."
     )
-    privacy_url: WebAddress | None = Field(default=None, description="Your privacy notice, linked from sign-up and mails.")
+    privacy_url: WebAddress | None = Field(
+        default=None, examples=["https://example.org/privacy"], description="Your privacy notice, linked from sign-up and mails."
+    )
     consent_text: str = Field(
         default="Please send me my own digest by mail. I can leave at any time with the link in every mail.",
         description="What a reader agrees to; a hash of it is kept with each consent.",
@@ -143,16 +161,21 @@ class ListSettings(Table):
     )
     colour: Colour = Field(default="#9a3412", description="The accent colour of mails and pages.")
     colour_dark: Colour = Field(default="#f4a261", description="The same for the dark palette.")
-    logo_url: WebAddress | None = Field(default=None, description="A picture at the head of each mail.")
+    logo_url: WebAddress | None = Field(
+        default=None, examples=["https://example.org/logo.png"], description="A picture at the head of each mail."
+    )
     list_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9.-]+$",
+        examples=["paperround.example.org"],
         description="List-Id (RFC 2919), never changed later; default: paperround. and the sender's domain.",
     )
 
 
 class SubscribersSettings(Table):
-    folder: Path | None = Field(default=None, description="A folder of profile files, brought into force by run and serve; default: none.")
+    folder: Place | None = Field(
+        default=None, examples=["subscribers"], description="A folder of profile files, brought into force by run and serve; default: none."
+    )
 
 
 class EmbeddingSettings(Table):
@@ -173,22 +196,33 @@ class DigestSettings(Table):
 
 class PollingSettings(Table):
     interval: Duration = Field(default=timedelta(hours=1), description="The shortest time between two polls of one source.")
-    contact: Line | None = Field(default=None, description="Named in the User-Agent, so that a site can reach you; default: base_url.")
+    contact: Line | None = Field(
+        default=None,
+        examples=["editor@example.org"],
+        description="Named in the User-Agent, so that a site can reach you; default: base_url.",
+    )
 
 
 class DeliverySettings(Table):
     connections: Count = Field(default=4, description="Connections to a relay at the same time.")
     max_messages: Count = Field(default=500, description="Mails over one connection before it is closed.")
     max_age: Duration = Field(default=timedelta(minutes=5), description="How long one connection is used before it is closed.")
-    per_second: Rate | None = Field(default=None, description="Mails a second at most, of each process; default: as fast as it goes.")
-    per_hour: Count | None = Field(default=None, description="Mails in any hour at most, of all processes together.")
-    per_day: Count | None = Field(default=None, description="Mails in any 24 hours at most, of all processes together.")
-    domain_per_second: Rate | None = Field(default=None, description="Mails a second at most to one recipient domain.")
+    per_second: Rate | None = Field(
+        default=None, examples=[20], description="Mails a second at most, of each process; default: as fast as it goes."
+    )
+    per_hour: Count | None = Field(default=None, examples=[5000], description="Mails in any hour at most, of all processes together.")
+    per_day: Count | None = Field(default=None, examples=[50000], description="Mails in any 24 hours at most, of all processes together.")
+    domain_per_second: Rate | None = Field(default=None, examples=[5], description="Mails a second at most to one recipient domain.")
     domain_connections: Count | None = Field(
-        default=None, description="Mails on their way to one recipient domain at the same time; default: three quarters of connections."
+        default=None,
+        examples=[2],
+        description="Mails on their way to one recipient domain at the same time; default: three quarters of connections.",
     )
     hostname: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$", description="What we call ourselves in EHLO; default: this machine's name."
+        default=None,
+        pattern=r"^[A-Za-z0-9.:\[\]-]+$",
+        examples=["paper.example.org"],
+        description="What we call ourselves in EHLO; default: this machine's name.",
     )
     transactional: bool = Field(default=False, description="Not bulk mail: no postal address is asked for.")
     retry_first: Duration = Field(default=timedelta(minutes=30), description="Until the next try, for the first tries.")
@@ -203,19 +237,24 @@ class DeliverySettings(Table):
 
 
 class InboxSettings(Table):
-    lmtp: str | None = Field(
+    lmtp: Listener | None = Field(
         default=None,
-        pattern=r"^(unix:.+|.+:\d+)$",
+        examples=["127.0.0.1:8024"],
         description="Take mail by LMTP at HOST:PORT or unix:PATH, from a mail server on this machine.",
     )
-    maildir: Path | None = Field(default=None, description="Read mail from a Maildir.")
+    maildir: Place | None = Field(default=None, examples=["inbox"], description="Read mail from a Maildir.")
     imap: str | None = Field(
         default=None,
         pattern=r"^imaps?://[^/:@]+(@[^/:@]+)?@[^/@]+(/.*)?$",
+        examples=["imaps://paper@mail.example.org/INBOX"],
         description="Read the unseen mails of imaps://USER@HOST[:PORT]/FOLDER, or imap:// with STARTTLS.",
     )
-    imap_password_file: Path | None = Field(default=None, description="The file that holds the password for it.")
-    imap_done: str | None = Field(default=None, description="The folder there that handled mails move to; without one they stay, seen.")
+    imap_password_file: Place | None = Field(
+        default=None, examples=["imap.password"], description="The file that holds the password for it."
+    )
+    imap_done: str | None = Field(
+        default=None, examples=["Done"], description="The folder there that handled mails move to; without one they stay, seen."
+    )
 
 
 class RetentionSettings(Table):
@@ -246,12 +285,14 @@ class Settings(Table):
     base_url: WebAddress = Field(
         default="http://localhost:8080", description="How readers reach the pages; https once mail leaves this machine."
     )
-    secret_key_file: Path = Field(
+    secret_key_file: Place = Field(
         default=Path("paperround.key"),
         description="The keys that sign links, one a line; the first signs, all verify. Keep it secret, back it up.",
     )
-    templates: Path | None = Field(
-        default=None, description="A folder of your own templates, looked at before the ones that come with the program."
+    templates: Place | None = Field(
+        default=None,
+        examples=["templates"],
+        description="A folder of your own templates, looked at before the ones that come with the program.",
     )
     allow_private_hosts: tuple[str, ...] = Field(default=(), description="Hosts in private networks that sources may be read from.")
     web: WebSettings = WebSettings()

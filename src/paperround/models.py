@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, NewType
 
 SourceId = NewType("SourceId", int)
@@ -18,10 +19,17 @@ EngineId = NewType("EngineId", str)
 
 def refuse_naive(value: object) -> None:
     """Raise ValueError when a datetime field of the dataclass `value` has no zone: SQLite would drop the difference silently."""
-    for each in fields(value):  # type: ignore[arg-type]
-        moment = getattr(value, each.name)
+    kind: Any = type(value)
+    for name in _times_of(kind):
+        moment = getattr(value, name)
         if isinstance(moment, datetime) and moment.tzinfo is None:
-            raise ValueError(f"{type(value).__name__}.{each.name} has no time zone: {moment!r}")
+            raise ValueError(f"{type(value).__name__}.{name} has no time zone: {moment!r}")
+
+
+@cache
+def _times_of(kind: type) -> tuple[str, ...]:
+    """Its fields that are times: looked up once, for thousands of values are made a second."""
+    return tuple(each.name for each in fields(kind) if "datetime" in str(each.type))
 
 
 class Aware:

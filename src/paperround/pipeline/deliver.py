@@ -102,8 +102,7 @@ class DeliveryRun:
         self._under_way = 0
         self._claiming = False
         self._dry: dict[frozenset[str], float] = {}  # with these domains passed over nothing was left; until when that is believed
-        self._mark = Grouped[DeliveryId, bool](self._mark_sending)
-        self._finish = Grouped[Delivery, None](self._finish_all)
+        self._record = Grouped[DeliveryId | Delivery, bool](self._record_all)
         self._refusals = 0
         self._jitter = Random()  # noqa: S311 - spreads retries, guards nothing
 
@@ -209,7 +208,7 @@ class DeliveryRun:
 
         async def before_mail() -> bool:
             nonlocal begun
-            begun = await self._mark(delivery.id)
+            begun = await self._record(delivery.id)
             return begun
 
         try:
@@ -231,7 +230,7 @@ class DeliveryRun:
         """Write down what became of one mail; stop the run when the fault is ours or the relay's."""
         now = self.clock.now()
         verdict = outbox.after_attempt(delivery, result, now=now, rules=self.rules.retries, jitter=self._jitter.random())
-        await self._finish(verdict.delivery)
+        await self._record(verdict.delivery)
         self._count(verdict.delivery)
         if verdict.recipient_event == "dead" or (verdict.recipient_event == "soft" and await self._keeps_failing(delivery)):
             await self.storage.suppress(delivery.recipient, reason="bounced", evidence=result.reply, now=now)
@@ -255,10 +254,9 @@ class DeliveryRun:
         if state is not DeliveryState.SENT:
             result.failures.append((delivery.recipient, delivery.reply or state.value))
 
-    async def _mark_sending(self, ids: list[DeliveryId]) -> list[bool]:
-        going = set(await self.storage.mark_sending(ids, self.clock.now()))
-        return [each in going for each in ids]
-
-    async def _finish_all(self, deliveries: list[Delivery]) -> list[None]:
-        await self.storage.finish(deliveries)
-        return [None] * len(deliveries)
+    async def _record_all(self, steps: list[DeliveryId | Delivery]) -> list[bool]:
+        """One commit for deliveries as they ended, and for ids of those about to say MAIL, who learn whether they may."""
+        finished = [each for each in steps if isinstance(each, Delivery)]
+        beginning = [each for each in steps if not isinstance(each, Delivery)]
+        going = set(await self.storage.mark_sending(beginning, self.clock.now(), finished=finished))
+        return [isinstance(each, Delivery) or each in going for each in steps]

@@ -226,8 +226,8 @@ class DeliveryStore(Protocol):
         self, engine: EngineId, now: datetime, *, limit: int, until: datetime, left_out: Collection[str] = ()
     ) -> list[Delivery]: ...  # due, unclaimed, may be mailed, to none of these domains (lower case); oldest first
     async def mark_sending(
-        self, ids: Sequence[DeliveryId], now: datetime
-    ) -> list[DeliveryId]: ...  # one commit; those that may still go (not cancelled meanwhile)
+        self, ids: Sequence[DeliveryId], now: datetime, *, finished: Sequence[Delivery] = ()
+    ) -> list[DeliveryId]: ...  # one commit, with `finish` for those; returns who may still go (not cancelled meanwhile)
     async def finish(
         self, deliveries: Sequence[Delivery]
     ) -> None: ...  # one commit: state, attempts, times and reply as given, claim released

@@ -67,19 +67,10 @@ class Messages:
             for each in deliveries
         ]
 
-    def content(self, letter: Letter, now: datetime) -> MailContent:
-        """Subject, HTML and text. Raises NotFoundError when the digest or the subscriber is gone."""
-        if letter.delivery.kind is MailKind.ISSUE:
-            if not letter.digest or not letter.subscriber:
-                raise NotFoundError(f"the issue of delivery {letter.delivery.id} is gone")
-            return self.issue(letter.digest, letter.subscriber, now)
-        values = letter.delivery.values
-        return mail_content.render_short(self.templates, letter.delivery.kind.value, values, self.identity, values.get("language", "en"))
-
-    def issue(self, digest: Digest, subscriber: Subscriber, now: datetime) -> MailContent:
-        return mail_content.render_issue(
-            self.templates, digest, subscriber, self.identity, self.links(subscriber, digest), now=now, strength_word=strength_word
-        )
+    def issue(self, digest: Digest, subscriber: Subscriber, now: datetime, links: ReaderLinks | None = None) -> MailContent:
+        """Subject, HTML and text."""
+        links = links or self.links(subscriber, digest)
+        return mail_content.render_issue(self.templates, digest, subscriber, self.identity, links, now=now, strength_word=strength_word)
 
     def links(self, subscriber: Subscriber, digest: Digest | None = None) -> ReaderLinks:
         """A reader's signed addresses, as far as this installation offers them. The feed's is not among them: whoever a mail is
@@ -88,45 +79,50 @@ class Messages:
         return signed_links.reader_links(self.keys, offers.base_url, subscriber, digest, feeds=False, list_address=offers.list_address)
 
     def envelope(self, letter: Letter, now: datetime) -> Envelope:
-        """The mail of a delivery, as it goes to the relay. Raises NotFoundError, TemplateError, ValueError."""
-        delivery, content = letter.delivery, self.content(letter, now)
-        return Envelope(
-            sender=signed_links.verp_address(self.keys, delivery.id, self.offers.bounce_domain),
-            recipient=delivery.recipient,
-            message_id=delivery.message_id,
-            message=self._bytes(delivery, content, letter.subscriber, letter.digest, now),
-        )
+        """The mail of a delivery, as it goes to the relay. Raises NotFoundError when its digest or subscriber is gone, TemplateError,
+        ValueError."""
+        delivery = letter.delivery
+        if delivery.kind is not MailKind.ISSUE:
+            message = self._short(delivery, now)
+        elif letter.digest and letter.subscriber:
+            message = self._issue(letter.digest, letter.subscriber, delivery.recipient, delivery.message_id, now)
+        else:
+            raise NotFoundError(f"the issue of delivery {delivery.id} is gone")
+        sender = signed_links.verp_address(self.keys, delivery.id, self.offers.bounce_domain)
+        return Envelope(sender=sender, recipient=delivery.recipient, message_id=delivery.message_id, message=message)
 
     def test_envelope(self, digest: Digest, subscriber: Subscriber, now: datetime) -> Envelope:
         """An issue to look at: it is nobody's delivery, so nothing that comes back of it counts."""
         if subscriber.email is None:
             raise NotFoundError(f"{subscriber.public_id} reads by feed alone: there is no address to send to")
         message_id = f"test.{digest.period}.{int(now.timestamp())}@{self.offers.bounce_domain}"
-        message = mime.build_message(
-            self.issue(digest, subscriber, now),
+        message = self._issue(digest, subscriber, subscriber.email, message_id, now)
+        return Envelope(sender=self.identity.sender, recipient=subscriber.email, message=message, message_id=message_id)
+
+    def _issue(self, digest: Digest, subscriber: Subscriber, recipient: str, message_id: str, now: datetime) -> bytes:
+        links = self.links(subscriber, digest)
+        return mime.build_message(
+            self.issue(digest, subscriber, now, links),
             identity=self.identity,
-            recipient=subscriber.email,
+            recipient=recipient,
             recipient_name=subscriber.profile.name,
             message_id=message_id,
             date=now,
-            links=self.links(subscriber, digest),
+            links=links,
             kind=MailKind.ISSUE,
         )
-        return Envelope(sender=self.identity.sender, recipient=subscriber.email, message=message, message_id=message_id)
 
-    def _bytes(
-        self, delivery: Delivery, content: MailContent, subscriber: Subscriber | None, digest: Digest | None, now: datetime
-    ) -> bytes:
-        issue = delivery.kind is MailKind.ISSUE
-        reply_to = delivery.values.get("reply_to")
+    def _short(self, delivery: Delivery, now: datetime) -> bytes:
+        values = delivery.values
+        reply_to, language = values.get("reply_to"), values.get("language", "en")
         return mime.build_message(
-            content,
+            mail_content.render_short(self.templates, delivery.kind.value, values, self.identity, language),
             identity=self.identity,
             recipient=delivery.recipient,
-            recipient_name=subscriber.profile.name if subscriber and issue else "",
+            recipient_name="",
             message_id=delivery.message_id,
             date=now,
-            links=self.links(subscriber, digest) if subscriber and issue else None,
+            links=None,
             kind=delivery.kind,
             list_headers={"Reply-To": str(reply_to)} if reply_to else None,
         )

@@ -78,12 +78,17 @@ class Steps:
         return await compose(self.storage, self.rules.compose, now=self.clock.now(), keep=keep)
 
     async def deliver(self) -> Delivered:
-        """Until nothing is due. The transport is closed again: between two runs no connection stays open."""
+        """Until nothing is due. The transport is closed again: between two runs no connection stays open. Cancelled, it stops quietly."""
         transport = self.open_transport()
         self._delivering = DeliveryRun(self.storage, transport, self.messages, self.clock, self.wall, self.rules.deliver, self._lanes)
         self._quiet.clear()
+        running = asyncio.ensure_future(self._delivering.run())
         try:
-            return await self._delivering.run()
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._delivering.stop()
+            await running  # a mail between its last dot and the reply would be in doubt
+            raise
         finally:
             self._delivering = None
             await transport.close()

@@ -4,11 +4,12 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.models import ConsentState, Delivery, DeliveryId, DeliveryState, DigestId, EngineId, MailKind, SubscriberId
 from paperround.records import NewDelivery
-from paperround.storage.database import Database, batches
+from paperround.storage.database import Database, batches, insert_many
 from paperround.storage.schema import deliveries, engines, subscribers, suppressions
 
 HIDDEN = frozenset(("folded", "claimed_by", "claimed_until"))
@@ -42,6 +43,13 @@ def delivery_of(row: Row[Any]) -> Delivery:
 READER_MAY = and_(subscribers.c.id == deliveries.c.subscriber_id, subscribers.c.state == ConsentState.ACTIVE.value)
 SUPPRESSED = select(suppressions.c.address).where(suppressions.c.address == func.lower(deliveries.c.recipient)).exists()
 MAY_GO = and_(~SUPPRESSED, or_(deliveries.c.kind != MailKind.ISSUE.value, select(subscribers.c.id).where(READER_MAY).exists()))
+
+
+async def _finish(connection: AsyncConnection, finished: Sequence[Delivery]) -> None:
+    names = ("attempts", "next_attempt_at", "first_attempt_at", "finished_at", "code", "reply")
+    own = (deliveries.c.id == bindparam("own"), deliveries.c.state != DeliveryState.CANCELLED.value)
+    rows = [{"own": each.id, "state": each.state.value, **{name: getattr(each, name) for name in names}, **UNCLAIMED} for each in finished]
+    await insert_many(connection, update(deliveries).where(*own), rows)
 
 
 class DeliveryRows:
@@ -108,9 +116,10 @@ class DeliveryRows:
             return func.substr(recipient, func.instr(recipient, "@") + 1)
         return func.split_part(recipient, "@", -1)
 
-    async def mark_sending(self, ids: Sequence[DeliveryId], now: datetime) -> list[DeliveryId]:
+    async def mark_sending(self, ids: Sequence[DeliveryId], now: datetime, *, finished: Sequence[Delivery] = ()) -> list[DeliveryId]:
         going = []
         async with self.db.writing() as connection:
+            await _finish(connection, finished)
             for batch in batches(ids):
                 wanted = (
                     deliveries.c.id.in_(batch),
@@ -124,12 +133,8 @@ class DeliveryRows:
         return going
 
     async def finish(self, finished: Sequence[Delivery]) -> None:
-        names = ("attempts", "next_attempt_at", "first_attempt_at", "finished_at", "code", "reply")
         async with self.db.writing() as connection:
-            for each in finished:
-                values = {name: getattr(each, name) for name in names}
-                own = (deliveries.c.id == each.id, deliveries.c.state != DeliveryState.CANCELLED.value)
-                await connection.execute(update(deliveries).where(*own).values(state=each.state.value, **values, **UNCLAIMED))
+            await _finish(connection, finished)
 
     async def release(self, ids: Sequence[DeliveryId]) -> None:
         async with self.db.writing() as connection:

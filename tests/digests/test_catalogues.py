@@ -91,7 +91,7 @@ def test_the_words_that_an_answer_teaches_are_understood(language: str, samples:
     taught = [words for line in reply_words(language) for words in line.partition(" — ")[0].split(" · ")]
     kinds = [each.kind for words in taught for each in commands(words, now=samples.NOW, language=language)]
     schedules = ["schedule"] * 4
-    assert kinds == ["more", "less", "why", "pause", "resume", *schedules, "interests", "feed", "know", "stop"]
+    assert kinds == ["more", "less", "undo", "why", "pause", "resume", *schedules, "interests", "feed", "know", "stop"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -210,8 +210,12 @@ async def test_more_and_less_in_a_reply_are_votes_and_the_answer_says_how_to_und
     votes = {vote.title: vote.value for vote in (await world.storage.votes([ada.id]))[ada.id]}
     assert votes == {"Second Paper": 1, "First Paper": -1}
     words = str(await world.answer())
-    assert "less 2" in words
-    assert "more 1" in words
+    assert "undo 2" in words
+    assert "undo 1" in words
+    await world.inbox.receive(reply("less 2, undo 1"))
+    assert "more 2" in str(await world.answer())
+    await world.inbox.receive(reply("more 2"))
+    assert {vote.title: vote.value for vote in (await world.storage.votes([ada.id]))[ada.id] if vote.value} == {"Second Paper": 1}
     assert (await world.now(ada)).state is ConsentState.ACTIVE
 
 
@@ -293,6 +297,35 @@ async def test_stop_leaves_at_once_and_beside_it_nothing_else_counts(world: Worl
     left = await world.now(ada)
     assert (left.state, left.profile.schedule) == (ConsentState.UNSUBSCRIBED, "weekdays 07:30")
     assert "unsubscribed" in str(await world.answer()).lower()
+
+
+async def test_who_left_comes_back_by_the_word_of_the_farewell_and_by_no_other(world: World) -> None:
+    ada = await world.reader()
+    await world.issue(ada)
+    await world.inbox.receive(reply("stop"))
+    (farewell,) = await world.outbox(MailKind.ANSWER)
+    assert "subscribe" in str(farewell.values)
+    assert (await world.inbox.receive(reply("Thank you and goodbye"))).startswith("left alone")
+    await world.inbox.receive(mail("subscribe", sender="eve@example.net", In_Reply_To=f"<{farewell.message_id}>"))
+    assert (await world.now(ada)).state is ConsentState.UNSUBSCRIBED
+    await world.inbox.receive(mail("subscribe", In_Reply_To=f"<{farewell.message_id}>"))
+    back = await world.now(ada)
+    assert (back.state, back.profile) == (ConsentState.ACTIVE, ada.profile)
+    assert [event.kind for event in await world.storage.consent_events(ada.id)][-2:] == ["asked", "confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "language"),
+    [
+        ("graph neural networks", "en"),
+        ("Hallo,\n\nabonnieren: Graphen; lip reading\n\nDanke!", "de"),
+        ("Bonjour,\nintérêts : graphes\nmerci", "fr"),
+    ],
+)
+async def test_a_sign_up_by_mail_is_answered_in_its_language(world: World, words: str, language: str) -> None:
+    await world.inbox.receive(mail(words, Subject="subscribe"))
+    (question,) = await world.outbox(MailKind.CONFIRMATION)
+    assert (question.values["language"], (await world.storage.find_subscriber("ada@example.org")).profile.language) == (language, language)
 
 
 async def test_the_from_line_alone_may_silence_but_not_change_a_profile(world: World) -> None:

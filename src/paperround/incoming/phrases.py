@@ -28,6 +28,9 @@ less: [gib mir|zeig mir] [bitte] weniger [wie|von|zu|davon] {numbers}
 less: moins [comme|de|du] {numbers}
 less: je n'aime pas {numbers}
 less: (-|-1) {numbers}
+undo: (undo|take back) [the|my] [vote] [on|for] {numbers}
+undo: zurück [mit|zu] {numbers}
+undo: (annuler|annule|annulez) [le vote sur|mon vote sur] {numbers}
 why: (why|explain) [did i get|do i get|was|is|this is|am i getting] {numbers}
 why: (warum|wieso|weshalb|erkläre|erklär) [mir|bekomme ich|habe ich|ist] {numbers}
 why: (pourquoi|explique|expliquez) [ai-je reçu|est-ce que j'ai reçu|est] {numbers}

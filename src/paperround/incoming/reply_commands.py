@@ -115,9 +115,9 @@ def _attribution(lines: list[str], at: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One wish. `kind`: subscribe, confirm, more, less, why, pause, resume, schedule, interests, feed, know, stop or help.
+    """One wish. `kind`: subscribe, confirm, more, less, why, pause, resume, schedule, interests, feed, know, stop, undo or help.
 
-    `number`: which item (more, less, why). `argument`: the schedule as far as it was said ("weekly friday 08:00", "daily"; see
+    `number`: which item (more, less, undo, why). `argument`: the schedule as far as it was said ("weekly friday 08:00", "daily"; see
     `completed_schedule`), or the end of a pause that could not be read. `items`: the interests. `until`: the day a pause ends."""
 
     kind: str
@@ -156,6 +156,18 @@ def commands(text: str, *, now: datetime, language: str = "en") -> list[Command]
         for clause in _clauses(line):
             found += _understood(clause, now, language)
     return list(dict.fromkeys(found))[:COMMANDS]
+
+
+_LANGUAGES = {  # words that greet, ask and join, and that English does not have
+    "de": re.compile(r"\b(?:abonnier\w*|interessen|themen|hallo|guten tag|bitte|danke|ich|und|für)\b", re.I),
+    "fr": re.compile(r"\b(?:abonne[rz]|intérêts?|bonjour|merci|voudrais|veuillez|je|des|les|pour)\b", re.I),
+}
+
+
+def language_of(text: str) -> str | None:
+    """The language that a mail speaks beside English, where its small words tell."""
+    hits = {language: len(words.findall(text)) for language, words in _LANGUAGES.items()}
+    return max(hits, key=hits.__getitem__) if any(hits.values()) else None
 
 
 def interests(text: str) -> tuple[str, ...]:

@@ -146,23 +146,41 @@ class ReceiveMail:
         text = mail.text or mail.subject
         commands = reply_commands.commands(text, now=mail.received_at.astimezone(zone), language=language)
         if subscriber is None or subscriber.state in (ConsentState.PENDING, ConsentState.UNSUBSCRIBED):
-            return await self._newcomer(mail, subscriber, commands)
+            return await self._newcomer(mail, subscriber, commands, answered)
         return await self._do(subscriber, commands, answered, mail)
 
-    async def _newcomer(self, mail: IncomingMail, subscriber: Subscriber | None, commands: Sequence[Command]) -> str:
-        """A mail to the list from someone who does not get it: a sign-up, unless it says stop."""
+    async def _newcomer(
+        self, mail: IncomingMail, subscriber: Subscriber | None, commands: Sequence[Command], answered: Delivery | None
+    ) -> str:
+        """A mail to the list from someone who does not get it: a sign-up, unless it says stop. Who left is asked for the word again."""
         leaving = LEAVING & {command.kind for command in (*commands, *reply_commands.commands(mail.subject, now=mail.received_at))}
         if leaving:
             if subscriber:
                 await self.actions.unsubscribe(subscriber, way="mail")
             return "left alone: leaves what was not joined"
+        if subscriber and answered and subscriber.state is ConsentState.UNSUBSCRIBED:
+            if "subscribe" not in {command.kind for command in commands}:
+                return "left alone: has left"
+            if _same(mail.sender, subscriber.email):
+                return await self._returned(subscriber)
         named = next((command.items for command in commands if command.kind in ("subscribe", "interests") and command.items), ())
         interests = named or (() if commands else reply_commands.interests(mail.text))
+        values: dict[str, object] = {"interests": list(interests)} if interests else {}
+        if subscriber is None and (language := reply_commands.language_of(f"{mail.subject}\n{mail.text}")):
+            values["language"] = language
         try:
-            await self.actions.sign_up(mail.sender or "", {"interests": list(interests)} if interests else {}, way="mail")
+            await self.actions.sign_up(mail.sender or "", values, way="mail")
         except (PaperroundError, ValueError) as error:
             return f"not signed up: {type(error).__name__}"
         return "signed up"
+
+    async def _returned(self, subscriber: Subscriber) -> str:
+        try:
+            subscriber = await self.actions.come_back(subscriber, way="mail")
+        except PaperroundError as error:
+            return f"not signed up: {type(error).__name__}"
+        await self.replier.welcome(subscriber)
+        return "signed up again"
 
     async def _do(self, subscriber: Subscriber, commands: Sequence[Command], answered: Delivery | None, mail: IncomingMail) -> str:
         """Obey, then answer once. Without a mail of ours that it replies to, only what silences is done on the From line's word."""
@@ -173,7 +191,7 @@ class ReceiveMail:
                 return "not understood, answered before"
             await self.actions.answer(subscriber, did_not_understand(subscriber.profile.language))
             return "not understood: answered"
-        own = signed_links.fold_address(mail.sender or "") == signed_links.fold_address(subscriber.email or "")
+        own = _same(mail.sender, subscriber.email)
         asked = [each for each in commands if each.kind in LEAVING][:1] or commands  # beside a farewell nothing else counts
         done = [await self.replier.obey(subscriber.id, command, answered, own=own) for command in asked]
         await self.actions.answer(subscriber, summary(done, subscriber.profile.language))
@@ -184,3 +202,8 @@ class ReceiveMail:
     async def _answered_lately(self, subscriber: Subscriber) -> bool:
         latest = await self.storage.last_mail_to(subscriber.email or "", MailKind.ANSWER)
         return latest is not None and self.clock.now() - latest < ANSWER_ONCE_IN
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether two addresses are one mailbox."""
+    return signed_links.fold_address(one or "") == signed_links.fold_address(other or "")

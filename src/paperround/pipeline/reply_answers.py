@@ -17,7 +17,7 @@ from paperround.pipeline.subscriber_actions import SubscriberActions
 from paperround.subscribers.consent import EventKind
 from paperround.subscribers.profile_layers import profile_to_values
 
-NEEDS_A_REPLY = {"more", "less", "why", "interests", "subscribe", "schedule"}  # what a forged From line must not be able to do
+NEEDS_A_REPLY = {"more", "less", "undo", "why", "interests", "subscribe", "schedule"}  # what a forged From line must not be able to do
 NEEDS_OWN_ADDRESS = {"interests", "subscribe"}  # what is not worth a link in a mail, which may be forwarded (design, decision 18)
 
 
@@ -25,7 +25,7 @@ def reply_words(language: str) -> list[str]:
     """What can be said in a reply, and what it does."""
     _ = speech(language)
     return [
-        _("more 2 · less 5 — like or dislike an item by its number"),
+        _("more 2 · less 5 · undo 2 — like or dislike an item by its number, or take that back"),
         _("why 3 — why an item was chosen"),
         _("pause until 3 January · resume"),
         _("daily · weekdays · weekly friday 08:00 · monthly"),
@@ -56,7 +56,7 @@ def summary(done: Sequence[Done], language: str) -> dict[str, Any]:
     """What was done for one mail, as the values of an answer."""
     _ = speech(language)
     lines = [line for each in done for line in (each.what, _("To undo: reply “{words}”.", words=each.undo) if each.undo else "") if line]
-    subject = shorten(done[0].what, 80) if len(done) == 1 else _("{count} things you asked for", count=len(done))
+    subject = shorten(done[0].what.rstrip(".:"), 80) if len(done) == 1 else _("{count} things you asked for", count=len(done))
     return {"subject": subject, "heading": _("What you asked for"), "lines": lines, "quoted": [line for each in done for line in each.more]}
 
 
@@ -68,6 +68,7 @@ class Replier:
         self._ways: dict[str, Callable[[Subscriber, Command, Delivery | None], Any]] = {
             "more": self._vote,
             "less": self._vote,
+            "undo": self._vote,
             "why": self._why,
             "pause": self._pause,
             "resume": self._resume,
@@ -102,7 +103,9 @@ class Replier:
         _, language = speech(subscriber.profile.language), subscriber.profile.language
         when = _moment(subscriber)
         first = _("Your first issue comes {when}.", when=when) if when else _("No issue is scheduled yet.")
-        lines = [first, _("These words steer it, in a reply to any issue:")]
+        zone = _("Times are those of {zone}; a link in every issue changes that.", zone=subscriber.profile.timezone)
+        foreign = not_read(self.actions.not_read(each.text for each in subscriber.profile.interests), language)
+        lines = [f"{first} {zone}", *foreign, _("These words steer it, in a reply to any issue:")]
         await self.actions.answer(subscriber, {"subject": _("You are subscribed"), "lines": lines, "quoted": reply_words(language)})
 
     # ------------------------------------------------------------ one a kind
@@ -111,22 +114,26 @@ class Replier:
         _, item = speech(subscriber.profile.language), await self._item(subscriber, command, answered)
         if isinstance(item, Done):
             return item
-        value = 1 if command.kind == "more" else -1
+        value = {"more": 1, "less": -1}.get(command.kind, 0)
+        votes = (await self.storage.votes([subscriber.id])).get(subscriber.id, [])
+        before = next((vote.value for vote in votes if vote.work_id == item.work.id), 0)
         await self.actions.vote(subscriber, item.work.id, value, way="mail")
-        if value > 0:
-            what, undo = _("More like “{title}”, from the next issue on.", title=item.work.title), _("less {item}", item=item.number)
-        else:
-            what, undo = _("Less like “{title}”, from the next issue on.", title=item.work.title), _("more {item}", item=item.number)
-        return Done(what=what, undo=undo)
+        words = {1: _("more {item}", item=item.number), -1: _("less {item}", item=item.number), 0: _("undo {item}", item=item.number)}
+        told = {
+            1: _("More like “{title}”, from the next issue on.", title=item.work.title),
+            -1: _("Less like “{title}”, from the next issue on.", title=item.work.title),
+            0: _("Your vote on “{title}” is taken back.", title=item.work.title),
+        }
+        return Done(what=told[value], undo=words[before] if before != value else None)
 
     async def _why(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:
         profile, item = subscriber.profile, await self._item(subscriber, command, answered)
         if isinstance(item, Done):
             return item
         _, reason = speech(profile.language), because(item, timezone=profile.timezone, language=profile.language)
-        sentence = (_("What fits best: “{sentence}”", sentence=item.reason.sentence),) if item.reason.sentence else ()
         what = _("Number {number}, “{title}”: {reason}.", number=item.number, title=item.work.title, reason=reason)
-        return Done(what=what, more=sentence)
+        fits = _("What fits best: “{sentence}”", sentence=item.reason.sentence) if item.reason.sentence else ""
+        return Done(what=f"{what} {fits}".strip())
 
     async def _item(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> DigestItem | Done:
         digest = await self._digest(subscriber, answered)
@@ -173,10 +180,10 @@ class Replier:
         if "," in before and ";" not in before:
             before += ";"  # else the comma would part it
         await self.actions.change_profile(subscriber, {"interests": list(command.items)}, way="reader")
+        now = _("Your interests are now: {interests}.", interests="; ".join(command.items))
         return Done(
-            what=_("Your interests are now: {interests}.", interests="; ".join(command.items)),
+            what=" ".join([now, *not_read(self.actions.not_read(command.items), language)]),
             undo=_("interests: {interests}", interests=before) if before else None,
-            more=tuple(not_read(self.actions.not_read(command.items), language)),
         )
 
     async def _feed(self, subscriber: Subscriber, command: Command, answered: Delivery | None) -> Done:  # noqa: ARG002
@@ -197,7 +204,10 @@ class Replier:
                     for vote in votes
                     if vote.value
                 ),
-                *(f"{event.at:%Y-%m-%d %H:%M} UTC: {_event(event.kind, _)} ({event.way})" for event in events),
+                *(
+                    f"{event.at:%Y-%m-%d %H:%M} UTC: {_event(event.kind, _)} ({', '.join(filter(None, (event.way, event.address_prefix)))})"
+                    for event in events
+                ),
                 _("Issues so far: {count}", count=subscriber.issues),
             ),
         )
@@ -220,10 +230,18 @@ def _known(subscriber: Subscriber, _: Speech) -> Iterator[str]:
         "schedule": _("When it comes"),
         "timezone": _("Time zone"),
         "max_items": _("Papers an issue, at most"),
+        "min_score": _("Show"),
+        "explore": _("One paper from outside my interests"),
+        "empty": _("Tell me also when nothing fits"),
+        "sources": _("From these sources only"),
         "channels": _("How it comes"),
         "language": _("Language"),
     }
-    for key, value in profile_to_values(subscriber.profile).items():
+    values = profile_to_values(subscriber.profile)
+    values |= {"empty": subscriber.profile.empty == "note", "schedule": rhythm(subscriber.profile.schedule, _.language)[0]}
+    for key, value in values.items():
+        if isinstance(value, bool):
+            value = _("yes") if value else _("no")
         told = "; ".join(_text(each) for each in value) if isinstance(value, list | tuple) else _text(value)
         if told:
             yield f"{names.get(key, key.replace('_', ' '))}: {told}"

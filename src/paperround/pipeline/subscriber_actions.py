@@ -177,6 +177,15 @@ class SubscriberActions:
         event = self._event(subscriber, EventKind.CONFIRMED, way, address_prefix=address_prefix)
         return subscriber if subscriber.state is event.state else await self._record(subscriber, event)
 
+    async def come_back(self, subscriber: Subscriber, *, way: str) -> Subscriber:
+        """Who left asks for it again where nobody else could, such as in a reply to a mail of ours: asked and confirmed in one.
+
+        Raises ConsentError."""
+        if subscriber.suppressed:
+            raise ConsentError(f"the address is suppressed: {subscriber.suppressed}")
+        asked = await self._record(subscriber, self._event(subscriber, EventKind.ASKED, way))
+        return await self.confirm(asked, way=way)
+
     # ------------------------------------------------------------ steering
 
     async def vote(self, subscriber: Subscriber, work_id: WorkId, value: int, *, way: str) -> None:

@@ -83,7 +83,7 @@ def page(request: Request, name: str, *, status: int = 200, title: str, **values
     """A page of a template in web/. Headers that every answer carries are added on the way out."""
     services = services_of(request)
     spoken = {"language": language_of(request, services.identity.language), **values}
-    say = speech(spoken["language"])
+    say = speech(str(spoken["language"]))
     given = {"site": services.site, "title": say(title), **say.functions, **spoken}
     text = services.templates.get(f"web/{name}.html.j2").render(given)
     return HTMLResponse(text, status)

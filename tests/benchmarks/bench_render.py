@@ -180,7 +180,7 @@ def modelled(made: MailContent, each: Issue) -> bytes:
     return mail.as_bytes()
 
 
-def compiled_each_time(each: Issue) -> str:
+def compiled_each_time(each: Issue) -> bytes:
     """Jinja first, then MJML on what came out."""
     from mjml import mjml_to_html
 
@@ -191,7 +191,7 @@ def compiled_each_time(each: Issue) -> str:
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     issue_view = view(each.digest, each.reader, each.links, strength_word=strength_word)
     page = template.render(issue=issue_view, identity=IDENTITY, links=each.links, fill=fill, **speech("en").functions)
-    return str(mjml_to_html(page).html)
+    return str(mjml_to_html(page).html).encode()
 
 
 # ---------------------------------------------------------------- measuring
@@ -237,7 +237,7 @@ def run() -> list[dict[str, Any]]:
     alone = [replace(each, digest=replace(each.digest, items=own(chance, each.digest.items))) for each in some * 5]
     made = {each.digest.id: content(templates, each) for each in some}
     rates = {
-        "mjml_per_mail": rate(some[:6], lambda each: message(replace(made[each.digest.id], html=compiled_each_time(each)), each)),
+        "mjml_per_mail": rate(some[:6], lambda each: message(replace(made[each.digest.id], octets=compiled_each_time(each)), each)),
         "email_message": rate(some, lambda each: modelled(content(templates, each), each)),
         "works_of_their_own": rate(alone, make),
     }

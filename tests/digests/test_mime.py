@@ -18,7 +18,9 @@ from paperround.digests.mime import build_message
 from paperround.models import ListIdentity, MailKind, ReaderLinks
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-CONTENT = MailContent(subject="Half the Tokens and 4 more", preheader="…", html="<p>Grüße 🎉</p>", text="Grüße\n.\n\n" + "x" * 1200 + "\n")
+CONTENT = MailContent(
+    subject="Half the Tokens and 4 more", preheader="…", octets="<p>Grüße 🎉</p>".encode(), text="Grüße\n.\n\n" + "x" * 1200 + "\n"
+)
 IDENTITY = ListIdentity(name="The Paperround", sender="round@example.org", address="in@example.org", list_id="paperround.example.org")
 LINKS = ReaderLinks(
     one_click="https://paperround.example/u/" + "a1B2" * 30,
@@ -208,7 +210,7 @@ def plain_twin(given: dict[str, Any]) -> dict[str, Any]:
 @given(st.text(max_size=500), st.text(max_size=500))
 def test_any_body_reads_back_and_no_line_is_long(text: str, html: str) -> None:
     clean = [part.encode("utf-8", "ignore").decode().replace("\r\n", "\n").replace("\r", "\n") for part in (text, html)]
-    raw = built(replace(CONTENT, text=clean[0], html=clean[1]))
+    raw = built(replace(CONTENT, text=clean[0], octets=clean[1].encode()))
     parts = [part.get_payload(decode=True) for part in parsed(raw).iter_parts()]
     assert parts[0].decode().replace("\r\n", "\n") == clean[0].rstrip("\n") + "\n"  # type: ignore[union-attr]
     assert parts[1].decode() == clean[1]  # type: ignore[union-attr]

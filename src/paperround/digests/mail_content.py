@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from paperround.digests import wording
 from paperround.digests.catalogues import speech, spoken
 from paperround.digests.wording import Because, plain, shorten
-from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind, Subscriber
+from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind, Subscriber, Work
 
 MOST_BYTES = 90 * 1024  # of HTML; Gmail clips at 102 KB
 _SUBJECT = 90  # characters of the lead title in a subject
@@ -34,13 +34,12 @@ class TemplateSource(Protocol):
 class MailContent:
     subject: str
     preheader: str
-    html: str
+    octets: bytes  # of the HTML, in UTF-8: encoded once
     text: str
 
-
-class Sentence(NamedTuple):
-    text: str
-    best: bool = False
+    @property
+    def html(self) -> str:
+        return self.octets.decode()
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that takes twice the time, and there are millions
@@ -51,7 +50,8 @@ class ItemView:
     title: str
     url: str | None
     facts: tuple[str, ...]
-    sentences: tuple[Sentence, ...]
+    sentences: Sequence[tuple[str, bool]]  # each, and whether it is the one that fits best
+    excerpt: str  # the same in one
     strength: str  # a word of `wording.STRENGTHS`; empty where nothing was measured
     bars: int  # 0 … 4
     because: Because
@@ -60,10 +60,6 @@ class ItemView:
     reads: tuple[tuple[str, str], ...]  # (PDF, address) …
     votes: tuple[str, str, str] | None  # addresses: more, less, why
     labels: tuple[str, str, str]  # and their words
-
-    @property
-    def excerpt(self) -> str:
-        return " ".join(sentence.text for sentence in self.sentences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,18 +110,18 @@ def render_issue(
     """One subscriber's issue. `links` and `identity` say what may be offered; `strength_word` turns 0…1 into a word of STRENGTHS.
 
     The HTML has at most 90 KB: sentences are shortened first, then items left out with "n more"."""
-    html, fitting = "", None
+    octets, fitting = b"", None
     page, words = templates.get("email/digest.mjml.j2"), speech(subscriber.profile.language).functions
     for room in _ROOMS:
         issue = view(digest, subscriber, links, strength_word=strength_word, room=room)
         if fitting is not None and _same(issue, fitting):
             continue
-        html, fitting = page.render(issue=issue, identity=identity, links=links, **words), issue
-        if len(html.encode()) <= MOST_BYTES:
+        octets, fitting = page.render(issue=issue, identity=identity, links=links, **words).encode(), issue
+        if len(octets) <= MOST_BYTES:
             break
     assert fitting is not None
     text = templates.get("email/digest.txt.j2").render(issue=fitting, identity=identity, links=links, fill=fill, textual=textual, **words)
-    return MailContent(subject=fitting.subject, preheader=fitting.preheader, html=html, text=text)
+    return MailContent(subject=fitting.subject, preheader=fitting.preheader, octets=octets, text=text)
 
 
 def _same(one: IssueView, other: IssueView) -> bool:
@@ -143,22 +139,20 @@ def view(
     """What mail and page say of a digest. Ages are told as of the issue's cutoff, so that both say the same whenever they are made."""
     profile, zone, language = subscriber.profile, subscriber.profile.timezone, spoken(subscriber.profile.language)
     today, long = wording.local_day(digest.cutoff, zone), digest.cutoff - digest.since >= timedelta(days=6)
-    place = _Place(digest, links, zone, language, today, long)
+    place = _Place(digest, links, zone, language, wording.cards(language, today, long=long))
     measured, chosen = digest.kind != "trending", digest.chosen
-    words = {item.number: strength_word(item.strength) for item in chosen if measured}
+    words = [strength_word(item.strength) if measured else "" for item in chosen]
     headings = _headings(chosen, language)
-    items = tuple(
-        _item(item, place, words.get(item.number, ""), room.characters, heading if heading != before else "")
-        for item, heading, before in zip(chosen[: room.items], headings, ["", *headings], strict=False)
-    )
+    given = zip(chosen[: room.items], words, headings, ["", *headings], strict=False)
+    items = tuple([_item(item, place, word, room.characters, "" if heading == above else heading) for item, word, heading, above in given])
     role = {role: [each for each in digest.items if each.role is role] for role in (ItemRole.EXPLORE, ItemRole.BELOW)}
     said = speech(language)("From outside your round")
     outside = [_item(item, place, "", _OUTSIDE if room.characters else 0, said) for item in role[ItemRole.EXPLORE][:1]]
     below = [_item(item, place, "", 0) for item in role[ItemRole.BELOW][:3]]
-    line = wording.line(digest, profile.schedule, tuple(words.values()), timezone=zone, language=language)
+    line = wording.line(digest, profile.schedule, words, timezone=zone, language=language)
     asked = wording.local_day(subscriber.consented_at, zone) if subscriber.consented_at else None
     return IssueView(
-        subject=_subject(digest, items, line, language),
+        subject=_subject(items, len(chosen) - 1, line, language),
         preheader=_preheader(digest, items, below, line, language),
         date=wording.long_date(digest.period, language),
         number=digest.number,
@@ -180,7 +174,9 @@ def _headings(chosen: Sequence[DigestItem], language: str) -> list[str]:
     """What each item stands under, no heading twice; empty where the reader has one interest only.
 
     Where the best of each interest open the issue and the rest follows by interest, the openers are its front page."""
-    names = [_section(item.reason.kind, item.reason.text, language) for item in chosen]
+    reasons = [(item.reason.kind, item.reason.text) for item in chosen]
+    sections = {reason: _section(*reason, language) for reason in set(reasons)}
+    names = [sections[reason] for reason in reasons]
     if len(set(names)) < 2:
         return [""] * len(names)
     _ = speech(language)
@@ -192,7 +188,6 @@ def _headings(chosen: Sequence[DigestItem], language: str) -> list[str]:
     return [""] * len(names)
 
 
-@lru_cache(maxsize=4096)
 def _section(kind: ReasonKind, text: str, language: str) -> str:
     """What an item stands under: the reader's own words."""
     _, words = speech(language), shorten(plain(text), 120)
@@ -211,21 +206,21 @@ class _Place:
     links: ReaderLinks
     zone: str
     language: str
-    today: date
-    long: bool  # over a week or more
+    cards: Callable[[Work, date], wording.Card]
 
 
 def _item(item: DigestItem, place: _Place, strength: str, characters: int, section: str = "") -> ItemView:
     work, language = item.work, place.language
-    day = wording.local_day(work.published or work.first_seen_at, place.zone)
-    card = wording.card(work, language, day, place.today, long=place.long)
+    card = place.cards(work, wording.local_day(work.published or work.first_seen_at, place.zone))
     lead = item.number == 1 and item.role is ItemRole.CHOSEN
+    sentences, excerpt = _said(item, characters * 3 // 2 if lead else characters)
     return ItemView(
         number=item.number,
         title=card.title,
         url=card.url,
         facts=wording.facts(item, card, place.digest.since, language),
-        sentences=_sentences(item, characters * 3 // 2 if lead else characters),
+        sentences=sentences,
+        excerpt=excerpt,
         strength=wording.strength(strength, language) if strength else "",
         bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
         because=wording.because(item, timezone=place.zone, language=language),
@@ -237,31 +232,33 @@ def _item(item: DigestItem, place: _Place, strength: str, characters: int, secti
     )
 
 
-def _sentences(item: DigestItem, room: int) -> tuple[Sentence, ...]:
-    """The excerpt as far as there is room, the sentence that fits best before the others."""
-    texts = [plain(text) for text in item.excerpt]
-    if sum(map(len, texts)) <= room:
-        return tuple([Sentence(text, place == item.best) for place, text in enumerate(texts)])
+def _said(item: DigestItem, room: int) -> tuple[Sequence[tuple[str, bool]], str]:
+    """The excerpt as far as there is room, the sentence that fits best before the others; and the same in one."""
+    texts, best = [plain(text) for text in item.excerpt], item.best
+    whole = " ".join(texts)
+    if len(whole) <= room:
+        return [(text, place == best) for place, text in enumerate(texts)], whole
     kept, left = set[int](), room
-    for place in sorted(range(len(texts)), key=lambda place: place != item.best):
+    for place in sorted(range(len(texts)), key=lambda place: place != best):
         if not kept or len(texts[place]) <= left:
             kept.add(place)
             left -= len(texts[place])
-    return tuple(Sentence(shorten(texts[place], room), place == item.best) for place in sorted(kept) if room)
+    found = [(shorten(texts[place], room), place == best) for place in sorted(kept) if room]
+    return found, " ".join([text for text, _ in found])
 
 
-def _subject(digest: Digest, items: Sequence[ItemView], line: str, language: str) -> str:
+def _subject(items: Sequence[ItemView], more: int, line: str, language: str) -> str:
     """What is inside: the lead's title and how many more; on an empty day the honest line."""
     if not items:
         return line.rstrip(".")
-    _, lead, more = speech(language), shorten(items[0].title, _SUBJECT), len(digest.chosen) - 1
+    _, lead = speech(language), shorten(items[0].title, _SUBJECT)
     return _.ngettext("{lead} and {count} more", "{lead} and {count} more", more, lead=lead) if more else lead
 
 
 def _preheader(digest: Digest, items: Sequence[ItemView], below: Sequence[ItemView], line: str, language: str) -> str:
     """What follows the subject in a list of mails, 40 to 130 characters: the other titles, else the sentence that fits best."""
     _ = speech(language)
-    lead = [sentence.text for item in items[:1] for sentence in item.sentences if sentence.best]
+    lead = [text for item in items[:1] for text, best in item.sentences if best]
     parts = [item.title for item in items[1:4]] or lead or [_("Nearest: {title}", title=item.title) for item in below[:1]]
     found = " · ".join([*(shorten(part, 60 if len(parts) > 1 else 110) for part in parts), line] if items else [*parts])
     least, most = _PREHEADER
@@ -298,7 +295,7 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
     return MailContent(
         subject=subject,
         preheader=preheader,
-        html=templates.get(f"email/{name}.mjml.j2").render(fields, **common),
+        octets=templates.get(f"email/{name}.mjml.j2").render(fields, **common).encode(),
         text=templates.get(f"email/{name}.txt.j2").render(fields, **common, fill=fill, textual=textual),
     )
 
@@ -324,10 +321,10 @@ def textual(text: str) -> str:
 
 def fill(text: str, first: str = "", rest: str | None = None) -> str:
     """Paragraphs of at most 72 columns; textwrap takes a hundred times as long."""
-    indent, text = first if rest is None else rest, textual(text)
     if len(first) + len(text) <= _TEXT_WIDTH:
-        return first + text
-    return first + f"\n{indent}".join(_rows(_TEXT_WIDTH - max(len(first), len(indent))).findall(text))
+        return first + textual(text)
+    indent = first if rest is None else rest
+    return first + f"\n{indent}".join(_rows(_TEXT_WIDTH - max(len(first), len(indent))).findall(textual(text)))
 
 
 @lru_cache(maxsize=16)

@@ -60,7 +60,7 @@ def _body(content: MailContent, boundary: bytes) -> Iterator[bytes]:
     yield start % (b"plain", b"quoted-printable")
     yield binascii.b2a_qp(text, istext=True)  # breaks long lines as the first one ends: hence the newline above
     yield start % (b"html", b"base64")
-    yield from _lines(binascii.b2a_base64(content.html.encode(), newline=False))
+    yield from _lines(binascii.b2a_base64(content.octets, newline=False))
     yield b"\r\n--" + boundary + b"--\r\n"
 
 

@@ -1,7 +1,7 @@
 """Room: wording. How facts of a digest are said to a reader: dates in their zone and language, ages, counts, reasons (pure)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -16,7 +16,7 @@ from paperround.digests.due_dates import parse_schedule, zone
 from paperround.models import Digest, DigestItem, Reason, ReasonKind, Work, WorkId
 
 LONGEST_TITLE = 300
-_MOST_CARDS = 4096
+_MOST_CARDS = 2048  # of a day and a language
 STRENGTHS = ("weak", "fair", "strong", "very strong")  # one to four bars
 _LOCALES = {"en": "en_GB"}  # where a language alone would bring one country's order of day and month
 # Control characters end a header or make XML ill-formed; embeddings and overrides turn the words around them; the rest is invisible.
@@ -29,22 +29,21 @@ _HTTP = re.compile(r"https?://[^\s/?#\"<>\\]+[^\s\"<>\\]*", re.IGNORECASE)
 class Because:
     """A reason in one line: `quoted` are the reader's own words or a title, to be set apart from what stands around it."""
 
+    line: str  # all of it, with the language's quotation marks
     before: str
     quoted: str = ""
     after: str = ""
-    line: str = ""  # all of it, with the language's quotation marks
 
     def __str__(self) -> str:
-        return self.line or self.before
+        return self.line
 
 
 # ---------------------------------------------------------------- text
 
 
-@lru_cache(maxsize=16_384)  # the same titles, names and sentences go to many readers
 def plain(text: str) -> str:
     """On one line, without control characters and whatever turns or hides the text around it."""
-    if text.isascii() and text.isprintable() and "  " not in text:
+    if text.isprintable() and "  " not in text:  # quicker than to find it in a cache
         return text.strip()
     return " ".join(_UNWANTED.sub(lambda match: " " if match.group() < "\xa0" or match.group() in "\u2028\u2029" else "", text).split())
 
@@ -203,7 +202,7 @@ def labels(item: int, language: str) -> tuple[str, str, str]:
 def because(item: DigestItem, *, timezone: str = "UTC", language: str = "en") -> Because:
     """Why this item, in the reader's terms; true and short."""
     if item.reason.kind is ReasonKind.TRENDING:
-        return Because(trend(item.work, language))
+        return Because(said := trend(item.work, language), said)
     return because_of(item.reason, timezone=timezone, language=language)
 
 
@@ -227,7 +226,8 @@ def _because(kind: ReasonKind, text: str, liked: date | None, language: str) -> 
     else:
         said = _("because you follow {quoted}") if quoted else _("because of what you follow")
     before, there, after = said.partition("{quoted}")
-    return Because(before.strip(), quoted if there else "", after, said.replace("{quoted}", _("“{}”").format(quoted)))
+    line = said.replace("{quoted}", _("“{}”").format(quoted)) if quoted else f"{before.strip()}{after}"
+    return Because(line, before.strip(), quoted if there else "", after)
 
 
 def votes(count: int, language: str) -> str:
@@ -265,22 +265,24 @@ class Card:
     voted: tuple[str, ...]  # the same with its votes
 
 
-_cards: dict[tuple[WorkId, str, date, date, bool], tuple[Work, Card]] = {}
-
-
-def card(work: Work, language: str, day: date, today: date, *, long: bool) -> Card:
-    """`day` is the work's own in the reader's zone; `long`: an issue over a week or more names it instead of the age.
+@lru_cache(maxsize=16)
+def cards(language: str, today: date, *, long: bool) -> Callable[[Work, date], Card]:
+    """The card of a work and its own day in the reader's zone; `long`: an issue over a week or more names that day instead of the age.
 
     Kept as long as the work is the same: most of what is said of an item is for all readers, and batches of issues share works."""
-    key = (work.id, language, day, today, long)
-    kept = _cards.get(key)
-    if kept is None or kept[0] is not work:
-        if len(_cards) >= _MOST_CARDS:
-            _cards.clear()
-        same = kept is not None and kept[0] == work  # read from storage again
-        made = kept[1] if kept and same else _card(work, language, (named_day if long else ago)(day, today, language))
-        kept = _cards[key] = (work, made)
-    return kept[1]
+    known: dict[tuple[WorkId, date], tuple[Work, Card]] = {}
+
+    def card(work: Work, day: date) -> Card:
+        kept = known.get((work.id, day))
+        if kept is None or kept[0] is not work:
+            if len(known) >= _MOST_CARDS:
+                known.clear()
+            same = kept is not None and kept[0] == work  # read from storage again
+            made = kept[1] if kept and same else _card(work, language, (named_day if long else ago)(day, today, language))
+            kept = known[work.id, day] = (work, made)
+        return kept[1]
+
+    return card
 
 
 def _card(work: Work, language: str, when: str) -> Card:

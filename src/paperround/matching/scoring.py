@@ -192,4 +192,7 @@ def common_words(interest: str, text: str, most: int = 4) -> tuple[str, ...]:
 
 def strength_word(value: float) -> str:
     """One of four words."""
-    return next((word for least, word in WORDS if value >= least), "weak")
+    for least, word in WORDS:  # a generator takes three times as long, and every item of every mail asks
+        if value >= least:
+            return word
+    return "weak"

@@ -29,12 +29,13 @@ def free_port() -> int:
         return port
 
 
-def prepare(home: Path, deliveries: int, port: int) -> dict[str, str]:
+def prepare(home: Path, deliveries: int, port: int, database: str) -> dict[str, str]:
     """A home with one source, that many readers, and their composed issues in the outbox."""
     environment = {
         **os.environ,
         "PAPERROUND_CONFIG": str(home / "paperround.toml"),
         "PAPERROUND_TRANSPORT": f"smtp://127.0.0.1:{port}?starttls=never",
+        "PAPERROUND_DATABASE": database,
         "PAPERROUND_EMBEDDING_MODEL": "hashing",
         "PAPERROUND_DELIVERY_CONNECTIONS": str(CONNECTIONS),
         "PAPERROUND_DELIVERY_SILENT_AFTER": "3",
@@ -71,41 +72,59 @@ def cli(environment: dict[str, str], *words: str) -> None:
         raise SystemExit(f"paperround {' '.join(words)}: {done.stderr.strip()[-400:]}")
 
 
-def deliver_under_fire(environment: dict[str, str], kills: int, chance: random.Random, longest: float) -> int:
-    """Start delivering, kill it at a random moment, again; returns how many kills hit a living process."""
+def deliver_under_fire(environment: dict[str, str], log: Path, kills: int, engines: int, chance: random.Random, longest: float) -> int:
+    """Keep that many engines delivering, kill one of them at a random moment, again; returns how many kills hit a living process."""
+    processes: list[subprocess.Popen[bytes]] = []
     hit = 0
     for _ in range(kills):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "paperround", "deliver", "--now", START],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(0.6 + chance.random() * longest)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        before = size(log)
+        processes = [each for each in processes if each.poll() is None]
+        while len(processes) < engines:
+            processes.append(engine(environment))
+        ends = time.monotonic() + 10
+        while size(log) == before and time.monotonic() < ends and any(each.poll() is None for each in processes):
+            time.sleep(0.01)  # a kill before the first mail proves nothing
+        time.sleep(chance.random() * longest)
+        victim = chance.choice(processes)
+        if victim.poll() is None:
+            victim.send_signal(signal.SIGKILL)
             hit += 1
-        process.wait()
+        victim.wait()
+    for each in processes:
+        each.wait()
     return hit
 
 
-def finish(environment: dict[str, str], home: Path) -> dict[str, tuple[str, str]]:
+def engine(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-m", "paperround", "deliver", "--now", START]
+    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def finish(environment: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Deliver in peace until the outbox is empty; returns state and recipient by Message-ID."""
     for _ in range(40):
         cli(environment, "deliver", "--now", START)
-        rows = asyncio.run(outbox(home))
+        rows = asyncio.run(outbox(environment["PAPERROUND_DATABASE"]))
         if not any(state in ("queued", "sending") for state, _ in rows.values()):
             return rows
         time.sleep(1)
     return rows
 
 
-async def outbox(home: Path) -> dict[str, tuple[str, str]]:
-    import aiosqlite
+async def outbox(database: str) -> dict[str, tuple[str, str]]:
+    from sqlalchemy import text
 
-    async with aiosqlite.connect(home / "paperround.db") as database:
-        rows = await database.execute_fetchall("SELECT message_id, state, recipient FROM deliveries")
-        return {row[0]: (row[1], row[2]) for row in rows}
+    from paperround.storage.database import create_engine
+
+    opened = create_engine(database)
+    async with opened.connect() as connection:
+        rows = (await connection.execute(text("SELECT message_id, state, recipient FROM deliveries"))).all()
+    await opened.dispose()
+    return {row.message_id: (row.state, row.recipient) for row in rows}
 
 
 def main() -> None:
@@ -113,16 +132,20 @@ def main() -> None:
     arguments.add_argument("--deliveries", type=int, default=2000)
     arguments.add_argument("--kills", type=int, default=50)
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--longest", type=float, default=0.8, help="seconds a process may live after its start-up")
+    arguments.add_argument("--longest", type=float, default=0.8, help="seconds a process may live after mails began to flow")
+    arguments.add_argument("--engines", type=int, default=1, help="processes that deliver at the same time, of which one is killed")
+    arguments.add_argument("--database", help="its address; default: a SQLite file of its own")
+    arguments.add_argument("--latency", type=float, default=0.01, help="seconds before each reply, so that kills hit mails under way")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="paperround-kill-") as folder:
         home, port = Path(folder), free_port()
         log = home / "accepted.log"
-        server = subprocess.Popen([sys.executable, str(ROOT / "tests/delivery/smtp_server.py"), "--port", str(port), "--log", str(log)])
+        words = [str(ROOT / "tests/delivery/smtp_server.py"), "--port", str(port), "--log", str(log), "--latency", str(given.latency)]
+        server = subprocess.Popen([sys.executable, *words])
         try:
-            environment = prepare(home, given.deliveries, port)
-            kills = deliver_under_fire(environment, given.kills, random.Random(given.seed), given.longest)
-            rows = finish(environment, home)
+            environment = prepare(home, given.deliveries, port, given.database or f"sqlite:///{home}/paperround.db")
+            kills = deliver_under_fire(environment, log, given.kills, given.engines, random.Random(given.seed), given.longest)
+            rows = finish(environment)
         finally:
             server.terminate()
             server.wait()

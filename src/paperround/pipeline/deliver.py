@@ -136,6 +136,7 @@ class DeliveryRun:
         while True:
             await asyncio.sleep(self.rules.silent_after / 4)
             await self.storage.heartbeat(self.rules.engine, self.wall.now())
+            await self.storage.recover(self.wall.now(), silent_for=self.rules.silent_after)
 
     async def _send_all(self, tasks: asyncio.TaskGroup) -> None:
         """Claim ahead, begin whatever may begin, and sleep until that changes."""

@@ -10,7 +10,6 @@ from paperround.bundled_files import bundled
 from paperround.errors import ProfileError
 from paperround.models import Channel, Interest, Profile
 from paperround.subscribers.profile_files import (
-    EXAMPLE_PROFILE,
     parse_assignments,
     profile_text,
     read_folder,
@@ -30,7 +29,7 @@ def only_weekdays(schedule: str) -> None:
 
 
 def test_the_example_profile_is_read_whole(tmp_path: Path) -> None:
-    file = read_profile_file(written(tmp_path, EXAMPLE_PROFILE), only_weekdays)
+    file = read_profile_file(written(tmp_path, bundled("subscribers/example.toml.sample").read_text(encoding="utf-8")), only_weekdays)
     assert (file.email, file.id) == ("ada@example.org", None)
     assert file.profile.interests[1] == Interest(text="speculative decoding", weight=2.0)
     assert file.profile.min_score is None

@@ -25,14 +25,14 @@ def register(app: typer.Typer) -> None:
 
 def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> None:
     """Write paperround.toml, a key, an example profile and the data directory; what is there is kept."""
+    from paperround.bundled_files import bundled
     from paperround.config import example_config, write_new_key
-    from paperround.subscribers.profile_files import EXAMPLE_PROFILE
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (
         ("paperround.toml", lambda path: path.write_text(example_config(), encoding="utf-8")),
         ("paperround.key", write_new_key),
-        ("subscribers/example.toml.sample", lambda path: path.write_text(EXAMPLE_PROFILE, encoding="utf-8")),
+        ("subscribers/example.toml.sample", lambda path: path.write_bytes(bundled("subscribers/example.toml.sample").read_bytes())),
     ):
         path = folder / name
         if path.exists():

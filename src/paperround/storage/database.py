@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Table, event, inspect, select, text
+from sqlalchemy import Connection, Row, Table, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -51,6 +51,16 @@ class Database:
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
                 await connection.commit()
+
+    async def rows(self, query: Any) -> Sequence[Row[Any]]:
+        """All that one query finds."""
+        async with self.reading() as connection:
+            return (await connection.execute(query)).all()
+
+    async def write(self, statement: Any) -> int:
+        """One statement as a transaction of its own; returns how many rows it touched."""
+        async with self.writing() as connection:
+            return (await connection.execute(statement)).rowcount
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -72,9 +72,8 @@ class SubscriberRows:
     db: Database
 
     async def _one(self, *wanted: Any) -> Subscriber | None:
-        async with self.db.reading() as connection:
-            row = (await connection.execute(WITH_SUPPRESSION.where(*wanted))).first()
-        return subscriber_of(row) if row else None
+        rows = await self.db.rows(WITH_SUPPRESSION.where(*wanted))
+        return subscriber_of(rows[0]) if rows else None
 
     async def add_subscriber(
         self,
@@ -153,8 +152,7 @@ class SubscriberRows:
             query = WITH_SUPPRESSION.where(subscribers.c.id > last).limit(batch)
             if states:
                 query = query.where(subscribers.c.state.in_(states))
-            async with self.db.reading() as connection:
-                found = [subscriber_of(row) for row in await connection.execute(query)]
+            found = [subscriber_of(row) for row in await self.db.rows(query)]
             if not found:
                 return
             last = found[-1].id
@@ -164,8 +162,7 @@ class SubscriberRows:
         due = WITH_SUPPRESSION.where(
             subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now, subscribers.c.id > (after or 0)
         )
-        async with self.db.reading() as connection:
-            return [subscriber_of(row) for row in await connection.execute(due.limit(limit))]
+        return [subscriber_of(row) for row in await self.db.rows(due.limit(limit))]
 
     async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None:
         async with self.db.writing() as connection:
@@ -203,14 +200,12 @@ class SubscriberRows:
     async def consent_events(self, subscriber_id: SubscriberId) -> list[ConsentEvent]:
         query = select(consent_events).where(consent_events.c.subscriber_id == subscriber_id).order_by(consent_events.c.id)
         names = tuple(ConsentEvent.__dataclass_fields__)
-        async with self.db.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self.db.rows(query)
         return [ConsentEvent(**{**{name: getattr(row, name) for name in names}, "state": ConsentState(row.state)}) for row in rows]
 
     async def raise_epochs(self, subscriber_id: SubscriberId, *, link: bool = False, feed: bool = False) -> None:
         values = {"link_epoch": subscribers.c.link_epoch + int(link), "feed_epoch": subscribers.c.feed_epoch + int(feed)}
-        async with self.db.writing() as connection:
-            await connection.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(**values))
+        await self.db.write(update(subscribers).where(subscribers.c.id == subscriber_id).values(**values))
 
     async def move_address(self, subscriber_id: SubscriberId, email: str, event: ConsentEvent) -> None:
         row, folded = subscribers.c, email.casefold()
@@ -225,14 +220,12 @@ class SubscriberRows:
             await self._write_event(connection, subscriber_id, event)
 
     async def note_feed_read(self, subscriber_id: SubscriberId, now: datetime) -> None:
-        async with self.db.writing() as connection:
-            await connection.execute(update(subscribers).where(subscribers.c.id == subscriber_id).values(feed_read_at=now))
+        await self.db.write(update(subscribers).where(subscribers.c.id == subscriber_id).values(feed_read_at=now))
 
     async def layers(self, subscriber_id: SubscriberId) -> list[Layer]:
         query = select(profile_layers).where(profile_layers.c.subscriber_id == subscriber_id)
-        async with self.db.reading() as connection:
-            rows = await connection.execute(query.order_by(profile_layers.c.layer, profile_layers.c.key))
-            return [Layer(layer=row.layer, key=row.key, value=row.value, changed_at=row.changed_at) for row in rows]
+        rows = await self.db.rows(query.order_by(profile_layers.c.layer, profile_layers.c.key))
+        return [Layer(layer=row.layer, key=row.key, value=row.value, changed_at=row.changed_at) for row in rows]
 
     async def save_layers(self, subscriber_id: SubscriberId, layers: Sequence[Layer]) -> None:
         statement = self.db.insert(profile_layers)
@@ -255,8 +248,7 @@ class SubscriberRows:
     async def save_vote(self, subscriber_id: SubscriberId, vote: Vote) -> None:
         values = {"value": vote.value, "at": vote.at, "way": vote.way, "title": vote.title}
         statement = self.db.insert(votes).values(subscriber_id=subscriber_id, work_id=vote.work_id, **values)
-        async with self.db.writing() as connection:
-            await connection.execute(statement.on_conflict_do_update(index_elements=["subscriber_id", "work_id"], set_=values))
+        await self.db.write(statement.on_conflict_do_update(index_elements=["subscriber_id", "work_id"], set_=values))
 
     async def votes(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, list[Vote]]:
         found: dict[SubscriberId, list[Vote]] = {}
@@ -270,8 +262,7 @@ class SubscriberRows:
 
     async def paused_until(self, now: datetime) -> list[Subscriber]:
         ended = WITH_SUPPRESSION.where(subscribers.c.state == ConsentState.PAUSED.value, subscribers.c.paused_until <= now)
-        async with self.db.reading() as connection:
-            return [subscriber_of(row) for row in await connection.execute(ended)]
+        return [subscriber_of(row) for row in await self.db.rows(ended)]
 
     # ------------------------------------------------------------ leaving
 
@@ -302,8 +293,7 @@ class SubscriberRows:
 
     async def erase_prefixes(self, before: datetime) -> int:
         old = (consent_events.c.at < before, consent_events.c.address_prefix.is_not(None))
-        async with self.db.writing() as connection:
-            return (await connection.execute(update(consent_events).where(*old).values(address_prefix=None))).rowcount
+        return await self.db.write(update(consent_events).where(*old).values(address_prefix=None))
 
     async def remove_pending(self, before: datetime) -> int:
         async with self.db.writing() as connection:
@@ -315,14 +305,11 @@ class SubscriberRows:
     async def remove_unread(self, before: datetime) -> int:
         row = subscribers.c
         by_feed = (row.email.is_(None), row.file_id.is_(None), row.state != ConsentState.FORGOTTEN.value)
-        async with self.db.writing() as connection:
-            unread = delete(subscribers).where(*by_feed, func.coalesce(row.feed_read_at, row.created_at) < before)
-            return (await connection.execute(unread)).rowcount
+        return await self.db.write(delete(subscribers).where(*by_feed, func.coalesce(row.feed_read_at, row.created_at) < before))
 
     async def count_subscribers(self) -> dict[str, int]:
-        async with self.db.reading() as connection:
-            rows = await connection.execute(select(subscribers.c.state, func.count().label("n")).group_by(subscribers.c.state))
-            return {row.state: row.n for row in rows}
+        counted = select(subscribers.c.state, func.count().label("n")).group_by(subscribers.c.state)
+        return {row.state: row.n for row in await self.db.rows(counted)}
 
     # ------------------------------------------------------------ suppressions
 
@@ -334,18 +321,14 @@ class SubscriberRows:
             await cancel(connection, now, wanted)
 
     async def unsuppress(self, address: str) -> bool:
-        async with self.db.writing() as connection:
-            return (await connection.execute(delete(suppressions).where(suppressions.c.address == address.casefold()))).rowcount > 0
+        return await self.db.write(delete(suppressions).where(suppressions.c.address == address.casefold())) > 0
 
     async def suppression(self, names: Sequence[str]) -> str | None:
-        async with self.db.reading() as connection:
-            wanted = suppressions.c.address.in_([name.casefold() for name in names])
-            reason: str | None = (await connection.execute(select(suppressions.c.reason).where(wanted))).scalars().first()
-            return reason
+        wanted = suppressions.c.address.in_([name.casefold() for name in names])
+        return next((row.reason for row in await self.db.rows(select(suppressions.c.reason).where(wanted))), None)
 
     async def suppressions(self) -> list[dict[str, Any]]:
-        async with self.db.reading() as connection:
-            return [dict(row._mapping) for row in await connection.execute(select(suppressions).order_by(suppressions.c.at))]
+        return [dict(row._mapping) for row in await self.db.rows(select(suppressions).order_by(suppressions.c.at))]
 
 
 async def cancel(connection: AsyncConnection, now: datetime, *wanted: Any) -> None:

@@ -131,25 +131,3 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             values[key] = value
     return check_values(values, "command line")
-
-
-EXAMPLE_PROFILE = """\
-# One reader. Rename to NAME.toml, and name this folder as [subscribers] folder in paperround.toml,
-# or bring it into force by hand: paperround subscribers sync FOLDER
-email = "ada@example.org"        # optional when channels = ["feed"]; then id = "…" names the reader
-name = "Ada"
-timezone = "Europe/Berlin"
-language = "en"
-schedule = "weekdays 07:30"      # daily HH:MM | weekdays HH:MM | weekly DAY HH:MM | monthly N HH:MM | off
-max_items = 5
-min_score = "auto"               # or 0 to 1; 0 lets everything in
-channels = ["email", "feed"]
-empty = "skip"                   # or "note": one honest line on a day without anything that fits
-explore = true                   # one item from outside the profile
-sources = []                     # names or tags; empty = all
-interests = ["token pruning for vision-language models", { text = "speculative decoding", weight = 2.0 }]
-avoid = ["medical imaging"]
-must = []                        # words or authors always let in
-never = []                       # words or authors always kept out
-liked = []                       # examples: "arxiv:…", "doi:…", an address or a title
-"""

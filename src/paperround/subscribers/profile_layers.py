@@ -1,6 +1,7 @@
 """Room: the layers of a profile. The administrator's file below, the reader's own edits above; per key the later change wins (pure)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -8,24 +9,16 @@ from paperround.models import Channel, Interest, Profile
 from paperround.records import Layer
 
 FILE, READER = "file", "reader"
-_TUPLES = ("sources", "avoid", "must", "never", "liked")
 
 
 def profile_to_values(profile: Profile) -> dict[str, Any]:
     """A profile as the plain values of a profile file, every key of it, in the order of the reference."""
+    values = {each.name: getattr(profile, each.name) for each in fields(profile)}
     return {
-        "name": profile.name,
-        "timezone": profile.timezone,
-        "language": profile.language,
-        "schedule": profile.schedule,
-        "max_items": profile.max_items,
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
         "min_score": "auto" if profile.min_score is None else profile.min_score,
         "channels": [channel.value for channel in profile.channels],
-        "empty": profile.empty,
-        "explore": profile.explore,
-        "sources": list(profile.sources),
         "interests": [each.text if each.weight == 1 else {"text": each.text, "weight": each.weight} for each in profile.interests],
-        **{key: list(getattr(profile, key)) for key in _TUPLES[1:]},
     }
 
 
@@ -33,14 +26,13 @@ def values_to_profile(values: Mapping[str, Any], base: Profile = Profile()) -> P
     """The profile that checked `values` make of `base`, which has the say in every key they do not name."""
     merged = {**profile_to_values(base), **values}
     score = merged["min_score"]
-    fields: dict[str, Any] = {
-        **{key: merged[key] for key in ("name", "timezone", "language", "schedule", "max_items", "empty", "explore")},
-        **{key: tuple(merged[key]) for key in _TUPLES},
+    kept: dict[str, Any] = {
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()},
         "min_score": None if score == "auto" else float(score),
         "channels": tuple(map(Channel, merged["channels"])),
         "interests": tuple(Interest(text=each) if isinstance(each, str) else Interest(**each) for each in merged["interests"]),
     }
-    return Profile(**fields)
+    return Profile(**kept)
 
 
 def merge(layers: Sequence[Layer], base: Profile = Profile()) -> Profile:  # noqa: B008  (frozen)

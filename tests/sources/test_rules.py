@@ -1,6 +1,7 @@
 """The laws of sources: errors, identity, polling."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,19 @@ def test_a_tag_with_attributes_by_the_thousand_is_refused_in_a_feed_and_taken_aw
         parse_feed(ITEM.format(WIDE).encode(), url="https://example.org/feed")
     (entry,) = parse_feed(ITEM.format(WIDE.replace("<", "&lt;")).encode(), url="https://example.org/feed").entries
     assert (entry.summary, entry.content) == ("word", "word")
+
+
+def test_relative_addresses_are_joined_to_the_base_they_stand_under_else_to_the_feed() -> None:
+    entry = '<entry><id>{0}</id><title>{0}</title><link href="{0}"/><content type="html"{1}>&lt;a href="x"&gt;x&lt;/a&gt;</content></entry>'
+    body = f"""<feed xmlns="http://www.w3.org/2005/Atom" xml:base="/blog/"><title>t</title><link href="home"/>
+        {entry.format("one", "")}{entry.format("/two", ' xml:base="https://cdn.example.org/in/"')}</feed>"""
+    feed = parse_feed(body.encode(), url="https://example.org/feeds/all.xml")
+    assert feed.link == "https://example.org/blog/home"
+    assert [each.url for each in feed.entries] == ["https://example.org/blog/one", "https://example.org/two"]
+    assert [re.findall('href="(.*?)"', each.content) for each in feed.entries] == [
+        ["https://example.org/blog/x"],
+        ["https://cdn.example.org/in/x"],
+    ]
 
 
 @pytest.mark.parametrize(("body", "told"), [(b"", "empty"), (b"  \n", "empty"), (b"<html><p>hello</p></html>", "HTML page")])

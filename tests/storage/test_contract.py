@@ -151,6 +151,9 @@ async def test_a_source_is_found_by_name_and_address_and_polled_when_due(storage
     assert (failing.failures, failing.failing_since, failing.error, failing.etag) == (2, NOW + timedelta(hours=1), "down", 'W/"x"')
     await storage.save_poll(source.id, Poll(at=NOW, ok=False, next_poll_at=None, error="gone", state=SourceState.STOPPED))
     assert await storage.due_sources(NOW + 9 * DAY) == []
+    await record(storage, source, [entry(1), entry(2)])
+    assert await storage.arrivals(NOW - DAY) == {source.id: [(NOW, 2)]}
+    assert await storage.arrivals(NOW) == {}
     await storage.remove_source(source.id)
     with pytest.raises(NotFoundError):
         await storage.find_source("A")
@@ -521,6 +524,8 @@ async def test_the_outcome_of_a_try_is_written_and_found_again(storage: SqlStora
     assert (found.state, found.finished_at) == (DeliveryState.SENT, NOW + DAY)
     assert [each.id for each in await storage.deliveries_of(reader.id, limit=9)] == [delivery.id]
     assert [await storage.count_sent(NOW + days * DAY) for days in (0, 1, 2)] == [1, 1, 0]
+    assert await storage.outcomes(NOW) == {("example.org", DeliveryState.SENT, 451): 1}
+    assert await storage.outcomes(NOW + DAY) == {}
 
 
 async def test_domains_are_passed_over_when_asked_to(storage: SqlStorage) -> None:

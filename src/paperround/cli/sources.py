@@ -11,6 +11,7 @@ from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, with_pa
 
 if TYPE_CHECKING:
     from paperround.models import Source, SourceKind
+    from paperround.pipeline.source_actions import Health
     from paperround.wiring import Parts
 
 group = typer.Typer(help="Where entries come from: feeds, digest pages, files and folders.", no_args_is_help=True)
@@ -26,9 +27,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="sources")
 
 
-def shown(source: "Source") -> dict[str, object]:
-    keys = ("name", "kind", "location", "tags", "state", "last_success_at", "next_poll_at", "failures", "error")
-    return {key: plain(getattr(source, key)) for key in keys}
+def shown(source: "Source", health: "Health | None" = None) -> dict[str, object]:
+    keys = ("name", "kind", "location", "tags", "state", "last_success_at", "last_new_at", "next_poll_at", "failures", "error")
+    told = {"weekly": health.weekly, "concern": health.concern} if health else {}
+    return {key: plain(getattr(source, key)) for key in keys} | told
 
 
 @group.command("add")
@@ -110,17 +112,26 @@ def spread(places: list[str], failed: list[str]) -> list[str]:
 def list_(context: typer.Context, json_: JsonFlag = False) -> None:
     """List the sources with how each is doing."""
 
-    async def work(parts: "Parts") -> "list[Source]":
-        return await parts.storage.sources()
+    from paperround.pipeline.source_actions import healths
+
+    async def work(parts: "Parts") -> "list[tuple[Source, Health]]":
+        return await healths(parts.storage, parts.clock.now())
 
     found = with_parts(context, work)
     if json_:
-        print_json([shown(source) for source in found])
+        print_json([shown(source, health) for source, health in found])
         return
     table(
-        ["name", "kind", "state", "last read", "next", "error", "where"],
-        ([s.name, s.kind, s.state, day(s.last_success_at), day(s.next_poll_at), s.error, s.location] for s in found),
+        ["name", "kind", "state", "last read", "next", "a week", "attention", "where"],
+        (
+            [s.name, s.kind, s.state, day(s.last_success_at), day(s.next_poll_at), rounded(h.weekly), h.concern, s.location]
+            for s, h in found
+        ),
     )
+
+
+def rounded(number: float | None) -> str | None:
+    return None if number is None else f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
 def day(moment: object) -> str | None:
@@ -131,14 +142,17 @@ def day(moment: object) -> str | None:
 def show(context: typer.Context, name: str, json_: JsonFlag = False) -> None:
     """Show one source, by name or address."""
 
-    async def work(parts: "Parts") -> "Source":
-        return await parts.storage.find_source(name)
+    from paperround.pipeline.source_actions import healths
 
-    source = with_parts(context, work)
+    async def work(parts: "Parts") -> "tuple[Source, Health]":
+        wanted = (await parts.storage.find_source(name)).id
+        return next(each for each in await healths(parts.storage, parts.clock.now()) if each[0].id == wanted)
+
+    source = shown(*with_parts(context, work))
     if json_:
-        print_json(shown(source))
+        print_json(source)
         return
-    for key, value in shown(source).items():
+    for key, value in source.items():
         say(f"{key + ':':18}{value if value not in (None, []) else '–'}")
 
 

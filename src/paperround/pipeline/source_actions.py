@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from paperround.errors import AlreadyExistsError, FetchError, PaperroundError
 from paperround.models import Entry, Fetched, Source, SourceKind
 from paperround.pipeline.interfaces import Fetcher, Storage
-from paperround.sources import identity, opml, recognition, shortcuts
+from paperround.sources import health, identity, opml, recognition, shortcuts
+from paperround.sources.health import Health
 from paperround.sources.opml import write_opml
 from paperround.sources.shortcuts import expanded
 
-__all__ = ["NewSource", "Seen", "add_source", "expanded", "import_opml", "known", "look", "write_opml"]
+__all__ = ["Health", "NewSource", "Seen", "add_source", "expanded", "healths", "import_opml", "known", "look", "write_opml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,12 @@ async def add_source(storage: Storage, fetcher: Fetcher, location: str, given: N
         now=now,
         outline=given.outline,
     )
+
+
+async def healths(storage: Storage, now: datetime) -> list[tuple[Source, Health]]:
+    """Every source with how it is doing."""
+    arrivals = await storage.arrivals(now - timedelta(weeks=health.WEEKS))
+    return [(source, health.health_of(source, arrivals.get(source.id, []), now)) for source in await storage.sources()]
 
 
 def parse_backlog(text: str | None) -> int | None:

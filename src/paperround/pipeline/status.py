@@ -1,10 +1,15 @@
 """Status: what is there, what is due, what failed, in a few counts."""
 
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
-from paperround.models import SourceState
+from paperround.delivery.pacing import domain_class
+from paperround.models import DeliveryState, SourceState
 from paperround.pipeline.interfaces import Storage
+
+LOOKING_BACK = timedelta(days=30)
+WORRYING, HARMFUL = 0.001, 0.003  # shares of complaints: the first is what large providers ask for, at the second they turn mail away
 
 
 async def status(storage: Storage, model: str, *, now: datetime) -> dict[str, Any]:
@@ -13,6 +18,9 @@ async def status(storage: Storage, model: str, *, now: datetime) -> dict[str, An
     due = await storage.due_subscribers(now, after=None, limit=1_000_000)
     failing = [f"source {source.name}: {source.error}" for source in sources if source.error]
     given_up = [f"source {source.name} is {source.state}" for source in sources if source.state is not SourceState.ACTIVE]
+    outcomes, complaints = await _mails(storage, now - LOOKING_BACK)
+    sent = sum(count for name, count in outcomes.items() if name.endswith(" sent"))
+    rate = complaints / sent if sent else None
     return {
         "now": now,
         "sources": len(sources),
@@ -21,5 +29,26 @@ async def status(storage: Storage, model: str, *, now: datetime) -> dict[str, An
         "subscribers": await storage.count_subscribers(),
         "due": len(due),
         "deliveries": {state.value: count for state, count in (await storage.count_deliveries()).items()},
-        "attention": failing + given_up,
+        "outcomes": outcomes,
+        "complaints": complaints,
+        "complaint_rate": rate,
+        "attention": failing + given_up + _told(rate),
     }
+
+
+async def _mails(storage: Storage, since: datetime) -> tuple[dict[str, int], int]:
+    """Mails by class of domain and what became of them, with the server's code where it refused; and how many complained."""
+    counted: Counter[str] = Counter()
+    for (domain, state, code), count in (await storage.outcomes(since)).items():
+        refused = code is not None and state is not DeliveryState.SENT
+        counted[f"{domain_class(domain)} {state.value}{f' ({code})' if refused else ''}"] += count
+    complaints = [row for row in await storage.suppressions() if row["reason"] == "complained" and row["at"] >= since]
+    return dict(sorted(counted.items())), len(complaints)
+
+
+def _told(rate: float | None) -> list[str]:
+    """A line where too many readers call it spam."""
+    if rate is None or rate < WORRYING:
+        return []
+    worse = "providers turn such mail away: send no more before you know why" if rate >= HARMFUL else "more than 0.1 % is too many"
+    return [f"{rate:.2%} of the mails of 30 days were called spam; {worse}"]

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, or_, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 
 from paperround.errors import AlreadyExistsError, NotFoundError
 from paperround.models import Source, SourceId, SourceKind, SourceState
 from paperround.records import Poll
 from paperround.storage.database import Database
-from paperround.storage.schema import sources
+from paperround.storage.schema import mentions, sources
 
 FIELDS = tuple(column.name for column in sources.columns)
 
@@ -81,6 +81,14 @@ class SourceRows:
         query = select(sources).where(sources.c.state == SourceState.ACTIVE.value, due).order_by(sources.c.next_poll_at, sources.c.id)
         async with self.db.reading() as connection:
             return [source_of(row) for row in await connection.execute(query)]
+
+    async def arrivals(self, since: datetime) -> dict[SourceId, list[tuple[datetime, int]]]:
+        query = select(mentions.c.source_id, mentions.c.seen_at, func.count()).where(mentions.c.seen_at > since)
+        found: dict[SourceId, list[tuple[datetime, int]]] = {}
+        async with self.db.reading() as connection:
+            for source_id, moment, count in await connection.execute(query.group_by(mentions.c.source_id, mentions.c.seen_at)):
+                found.setdefault(SourceId(source_id), []).append((moment, count))
+        return found
 
     async def save_poll(self, source_id: SourceId, poll: Poll) -> None:
         values: dict[str, Any] = {"last_polled_at": poll.at, "next_poll_at": poll.next_poll_at, "error": poll.error}

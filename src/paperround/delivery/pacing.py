@@ -26,8 +26,23 @@ class PaceRules:
     rest: timedelta = timedelta(minutes=10)
 
 
+_CLASSES = {
+    "google": re.compile(r"(gmail|googlemail)\.com"),
+    "microsoft": re.compile(r"(outlook|hotmail|live|msn|passport)\.[a-z.]+"),
+    "yahoo": re.compile(r"(yahoo|ymail|rocketmail|aol|aim)\.[a-z.]+"),
+    "apple": re.compile(r"(icloud|me|mac)\.com"),
+    "proton": re.compile(r"(proton\.me|protonmail\.(com|ch)|pm\.me)"),
+    "gmx": re.compile(r"(gmx\.[a-z.]+|web\.de|mail\.com)"),
+}
+
+
 def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower()
+
+
+def domain_class(domain: str) -> str:
+    """Whose mailboxes these are, as far as the name tells; `other` for all domains of people's own."""
+    return next((name for name, known in _CLASSES.items() if known.fullmatch(domain.lower())), "other")
 
 
 class _Meter:

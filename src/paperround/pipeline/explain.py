@@ -78,6 +78,9 @@ async def explain_delivery(storage: Storage, subscriber: Subscriber, period: dat
     deliveries = {each.digest_id: each for each in await storage.deliveries_of(subscriber.id, limit=1000)}
     for digest in chosen:
         told += story(digest, deliveries.get(digest.id))
+    if subscriber.suppressed:
+        known = {(subscriber.email or "").lower()}
+        told += [f"evidence of {row['at']:%Y-%m-%d}: {row['evidence']}" for row in await storage.suppressions() if row["address"] in known]
     if not chosen:
         told.append(f"no issue {f'of {period}' if period else 'yet'}; " + next_issue(subscriber))
     return told
@@ -88,9 +91,12 @@ def story(digest: Digest, delivery: Delivery | None) -> list[str]:
         f"issue {digest.number} of {digest.period}: due {digest.due_at:%Y-%m-%d %H:%M} UTC, composed {digest.created_at:%Y-%m-%d %H:%M}, "
         f"{len(digest.chosen)} of {digest.candidates} new works chosen"
     ]
+    told += [f"  chosen: {item.work.title} (strength {item.strength:.2f})" for item in digest.chosen]
     if delivery is None:
         return [*told, "  no mail: nothing fitted and an empty day is skipped, or the reader takes only the feed, or may not be mailed"]
     told.append(f"  mail {delivery.message_id} to {delivery.recipient}: {delivery.state}, {delivery.attempts} tries")
+    if delivery.first_attempt_at:
+        told.append(f"  first try {delivery.first_attempt_at:%Y-%m-%d %H:%M} UTC")
     if delivery.reply:
         told.append(f"  the server said: {delivery.code or ''} {delivery.reply}".rstrip())
     moment, word = (delivery.finished_at, "finished") if delivery.finished_at else (delivery.next_attempt_at, "next try")

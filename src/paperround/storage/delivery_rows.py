@@ -177,6 +177,12 @@ class DeliveryRows:
             rows = await connection.execute(select(deliveries.c.state, func.count().label("n")).group_by(deliveries.c.state))
             return {DeliveryState(row.state): row.n for row in rows}
 
+    async def outcomes(self, since: datetime) -> dict[tuple[str, DeliveryState, int | None], int]:
+        domain, state, code = self._domain().label("domain"), deliveries.c.state, deliveries.c.code
+        counted = select(domain, state, code, func.count().label("n")).where(deliveries.c.created_at >= since).group_by(domain, state, code)
+        async with self.db.reading() as connection:
+            return {(row.domain, DeliveryState(row.state), row.code): row.n for row in await connection.execute(counted)}
+
     async def last_mail_to(self, recipient: str, kind: MailKind) -> datetime | None:
         wanted = (deliveries.c.folded == self.db.fold(recipient), deliveries.c.kind == kind.value)
         async with self.db.reading() as connection:

@@ -330,7 +330,8 @@ async def test_a_sign_up_by_mail_is_answered_in_its_language(world: World, words
 
 async def test_the_from_line_alone_may_silence_but_not_change_a_profile(world: World) -> None:
     ada = await world.reader()
-    await world.inbox.receive(mail("interests: forged"))
+    await world.inbox.receive(mail("weekly\nmore 1\ninterests: forged"))
+    assert len((await world.answer())["lines"]) == 1  # the same refusal is said once
     assert (await world.now(ada)).profile.interests == (Interest(text="tokens"),)
     await world.inbox.receive(mail("", Subject="unsubscribe"))
     assert (await world.now(ada)).state is ConsentState.UNSUBSCRIBED

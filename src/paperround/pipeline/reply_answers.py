@@ -11,7 +11,7 @@ from paperround.digests.refusals import not_read, refusal
 from paperround.digests.wording import because, local_day, long_date, moment, rhythm, shorten
 from paperround.errors import PaperroundError
 from paperround.incoming.reply_commands import Command, completed_schedule
-from paperround.models import ConsentState, Delivery, Digest, DigestItem, MailKind, Subscriber, SubscriberId
+from paperround.models import Channel, ConsentState, Delivery, Digest, DigestItem, MailKind, Subscriber, SubscriberId
 from paperround.pipeline.interfaces import Storage
 from paperround.pipeline.subscriber_actions import SubscriberActions
 from paperround.subscribers.consent import EventKind
@@ -54,7 +54,7 @@ def did_not_understand(language: str) -> dict[str, Any]:
 
 def summary(done: Sequence[Done], language: str) -> dict[str, Any]:
     """What was done for one mail, as the values of an answer."""
-    _ = speech(language)
+    _, done = speech(language), list(dict.fromkeys(done))  # a refusal said once
     lines = [line for each in done for line in (each.what, _("To undo: reply “{words}”.", words=each.undo) if each.undo else "") if line]
     subject = shorten(done[0].what.rstrip(".:"), 80) if len(done) == 1 else _("{count} things you asked for", count=len(done))
     return {"subject": subject, "heading": _("What you asked for"), "lines": lines, "quoted": [line for each in done for line in each.more]}
@@ -238,7 +238,13 @@ def _known(subscriber: Subscriber, _: Speech) -> Iterator[str]:
         "language": _("Language"),
     }
     values = profile_to_values(subscriber.profile)
-    values |= {"empty": subscriber.profile.empty == "note", "schedule": rhythm(subscriber.profile.schedule, _.language)[0]}
+    ways = {Channel.EMAIL: _("By mail"), Channel.FEED: _("As a feed")}
+    values |= {
+        "empty": subscriber.profile.empty == "note",
+        "schedule": rhythm(subscriber.profile.schedule, _.language)[0],
+        "channels": [ways[each] for each in subscriber.profile.channels],
+        "min_score": _("what is likely to interest me") if subscriber.profile.min_score is None else values["min_score"],
+    }
     for key, value in values.items():
         if isinstance(value, bool):
             value = _("yes") if value else _("no")

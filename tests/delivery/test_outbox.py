@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperround.delivery.outbox import FINAL, TRANSITIONS, RetryRules, Verdict, after_attempt, may_become, retry_delay
+from paperround.delivery.outbox import FINAL, TRANSITIONS, RetryRules, Verdict, after_attempt, keeps_failing, may_become, retry_delay
 from paperround.models import Delivery, DeliveryId, DeliveryState, MailKind, SendResult, SmtpPhase
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -205,6 +205,23 @@ def test_retry_times_keep_their_bounds_whatever_the_jitter(attempts: int, jitter
     delay = retry_delay(attempts, RULES, jitter)
     low, high = (timedelta(minutes=27), timedelta(minutes=33)) if attempts == 1 else (timedelta(hours=2), timedelta(hours=3))
     assert low <= delay <= high
+
+
+def ended(day: int, state: DeliveryState = DeliveryState.FAILED, reply: str = "452 4.2.2 mailbox full") -> Delivery:
+    return replace(SENDING, state=state, reply=reply, finished_at=NOW + timedelta(days=day))
+
+
+def test_three_soft_failures_in_a_row_over_a_week_are_enough_and_less_is_not() -> None:
+    assert keeps_failing([ended(7), ended(3), ended(0)])
+    assert not keeps_failing([ended(6), ended(3), ended(0)]), "not a week"
+    assert not keeps_failing([ended(7), ended(0)]), "not three"
+    assert not keeps_failing([ended(9), ended(8, DeliveryState.SENT), ended(3), ended(0)]), "one arrived meanwhile"
+    assert not keeps_failing([])
+
+
+@pytest.mark.parametrize("reply", ["550 5.7.1 blocked", "554 5.6.0 bad content", "sender 5.7.26 unauthenticated"])
+def test_failures_of_our_side_are_not_held_against_an_address(reply: str) -> None:
+    assert not keeps_failing([ended(9), ended(5, reply=reply), ended(0)])
 
 
 RESULTS = st.builds(

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+from paperround.delivery import outbox
 from paperround.errors import PaperroundError
 from paperround.incoming import bounces, reply_commands
 from paperround.incoming.reply_commands import Command, IncomingMail
@@ -16,8 +17,6 @@ from paperround.pipeline.subscriber_actions import SubscriberActions
 from paperround.subscribers import signed_links
 from paperround.subscribers.signed_links import KeyRing
 
-SOFT_BOUNCES = 3  # in a row …
-SOFT_SPAN = timedelta(days=7)  # … over at least so long make a dead address
 ANSWER_ONCE_IN = timedelta(hours=24)  # friendly answers to what was not understood, to one mailbox
 LEAVING = {"stop"}  # obeyed on the word of the From line alone: what it does is silence
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^<>\s]{3,200})>", re.I | re.M)
@@ -86,20 +85,13 @@ class ReceiveMail:
         if event.kind in ("dead", "soft", "sender") and delivery and delivery.state is not DeliveryState.FAILED:
             failed = replace(delivery, state=DeliveryState.FAILED, reply=evidence[:500], finished_at=self.clock.now())
             await self.storage.finish([failed])
-        if event.kind == "dead" or (event.kind == "soft" and subscriber and await self._keeps_bouncing(subscriber)):
+        if event.kind == "dead" or (event.kind == "soft" and subscriber and await self._keeps_failing(subscriber)):
             await self.actions.suppress(address, reason="bounced", evidence=evidence)
             return "suppressed: the address does not take mail"
         return f"noted: {event.kind}"
 
-    async def _keeps_bouncing(self, subscriber: Subscriber) -> bool:
-        """Whether the latest deliveries all failed, often enough and over long enough."""
-        failed: list[datetime] = []
-        for delivery in await self.storage.deliveries_of(subscriber.id, limit=50):
-            if delivery.state is DeliveryState.SENT:
-                break
-            if delivery.state is DeliveryState.FAILED and delivery.finished_at:
-                failed.append(delivery.finished_at)
-        return len(failed) >= SOFT_BOUNCES and max(failed) - min(failed) >= SOFT_SPAN
+    async def _keeps_failing(self, subscriber: Subscriber) -> bool:
+        return outbox.keeps_failing(await self.storage.deliveries_of(subscriber.id, limit=50))
 
     # ------------------------------------------------------------ saying yes
 

@@ -31,6 +31,62 @@ def test_whatever_the_bytes_only_a_parse_error_comes_out(body: bytes) -> None:
         assert parse_feed(body, url="https://example.org/feed").entries is not None
 
 
+PIECES = [
+    *("<rss>", "<channel>", "<item>", "</item>", "<title>", "</title>", "<link>http://[", "<feed xmlns='http://www.w3.org/2005/Atom'>"),
+    *(
+        "<entry>",
+        "<link href='http://a:b@:99999/'/>",
+        "<updated>2026-13-45T99:99:99+99:99</updated>",
+        "<pubDate>0</pubDate>",
+        "<id/>",
+        "\x00",
+    ),
+    *(
+        "<pubDate>Mon, 99 Foo 99999999999 25:61:61 +9999</pubDate>",
+        "<published>-1</published>",
+        "<ttl>x</ttl>",
+        "<skipHours><hour>99</hour>",
+    ),
+    *(
+        "<rdf:RDF xmlns:rdf='x'>",
+        "<![CDATA[",
+        "]]>",
+        "<!DOCTYPE x [<!ENTITY a '&a;'>]>",
+        "&a;",
+        "&#xd800;",
+        "&#99999999;",
+        "é",
+        "<content type='xhtml'>",
+    ),
+    *(
+        "<?xml version='1.0' encoding='utf-7'?>",
+        "<?xml encoding='nonsense'?>",
+        "<summary type='text/html' mode='base64'>====",
+        "<author><name>",
+        "<category/>",
+    ),
+    *(
+        '{"items":[',
+        '{"id":[1],"url":{},"tags":[null]}',
+        '{"date_published":"9999-99-99","authors":[{"name":1}]}',
+        ",",
+        "]}",
+        '{"version":1,"items":[{}]}',
+    ),
+]
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=20),
+    st.sampled_from(["utf-8", "utf-16", "latin-1", "utf-32-be"]),
+)
+def test_whatever_a_feed_is_pieced_together_from_only_a_parse_error_comes_out(pieces: list[str], encoding: str) -> None:
+    body = "".join(pieces).encode(encoding, "replace")
+    with contextlib.suppress(ParseError):
+        for entry in parse_feed(body, url="https://example.org/feed", headers={"Content-Type": f"text/xml; charset={encoding}"}).entries:
+            assert "\n" not in entry.title
+
+
 def test_a_body_that_is_the_name_of_a_file_reads_no_file(tmp_path: Path) -> None:
     secret = tmp_path / "feed.xml"
     secret.write_text("<rss><channel><title>secret</title><item><title>secret</title></item></channel></rss>")

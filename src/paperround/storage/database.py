@@ -57,6 +57,13 @@ class Database:
         async with self.reading() as connection:
             return (await connection.execute(query)).all()
 
+    async def rows_among(self, values: Iterable[Any], column: Any, query: Any) -> AsyncIterator[Row[Any]]:
+        """What a query finds where the column holds one of many values, asked for in batches."""
+        async with self.reading() as connection:
+            for batch in batches(values):
+                for row in await connection.execute(query.where(column.in_(batch))):
+                    yield row
+
     async def write(self, statement: Any) -> int:
         """One statement as a transaction of its own; returns how many rows it touched."""
         async with self.writing() as connection:

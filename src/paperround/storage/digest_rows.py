@@ -66,10 +66,8 @@ class DigestRows:
         return found[digest_id]
 
     async def digests(self, ids: Sequence[DigestId]) -> dict[DigestId, Digest]:
+        rows = [row async for row in self.db.rows_among(ids, digests.c.id, select(digests))]
         async with self.db.reading() as connection:
-            rows: list[Row[Any]] = []
-            for batch in batches(ids):
-                rows += (await connection.execute(select(digests).where(digests.c.id.in_(batch)))).all()
             return {digest.id: digest for digest in await self._digests(connection, rows)}
 
     async def digests_of(self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None) -> list[Digest]:
@@ -93,16 +91,14 @@ class DigestRows:
     async def issued_works(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, dict[WorkId, datetime]]:
         issued: dict[SubscriberId, dict[WorkId, datetime]] = {}
         shown = digest_items.c.role != ItemRole.BELOW.value
-        async with self.db.reading() as connection:
-            for batch in batches(subscriber_ids):
-                query = (
-                    select(digests.c.subscriber_id, digest_items.c.work_id, digests.c.created_at)
-                    .join(digests, digests.c.id == digest_items.c.digest_id)
-                    .where(digests.c.subscriber_id.in_(batch), shown)
-                    .order_by(digests.c.created_at)
-                )
-                for row in await connection.execute(query):
-                    issued.setdefault(SubscriberId(row.subscriber_id), {})[WorkId(row.work_id)] = row.created_at
+        query = (
+            select(digests.c.subscriber_id, digest_items.c.work_id, digests.c.created_at)
+            .join(digests, digests.c.id == digest_items.c.digest_id)
+            .where(shown)
+            .order_by(digests.c.created_at)
+        )
+        async for row in self.db.rows_among(subscriber_ids, digests.c.subscriber_id, query):
+            issued.setdefault(SubscriberId(row.subscriber_id), {})[WorkId(row.work_id)] = row.created_at
         return issued
 
     async def judged(self, *, since: datetime, subscriber_ids: Sequence[SubscriberId] | None = None) -> list[Judged]:

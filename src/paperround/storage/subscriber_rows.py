@@ -22,7 +22,7 @@ from paperround.models import (
     WorkId,
 )
 from paperround.records import Layer
-from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.database import Database, insert_many
 from paperround.storage.schema import (
     consent_events,
     deliveries,
@@ -136,12 +136,8 @@ class SubscriberRows:
         return found
 
     async def subscribers_by_id(self, ids: Sequence[SubscriberId]) -> dict[SubscriberId, Subscriber]:
-        found = {}
-        async with self.db.reading() as connection:
-            for batch in batches(ids):
-                for row in await connection.execute(WITH_SUPPRESSION.where(subscribers.c.id.in_(batch))):
-                    found[SubscriberId(row.id)] = subscriber_of(row)
-        return found
+        rows = self.db.rows_among(ids, subscribers.c.id, WITH_SUPPRESSION)
+        return {SubscriberId(row.id): subscriber_of(row) async for row in rows}
 
     async def by_public_id(self, public_id: str) -> Subscriber | None:
         return await self._one(subscribers.c.public_id == public_id)
@@ -252,12 +248,10 @@ class SubscriberRows:
 
     async def votes(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, list[Vote]]:
         found: dict[SubscriberId, list[Vote]] = {}
-        async with self.db.reading() as connection:
-            for batch in batches(subscriber_ids):
-                query = select(votes).where(votes.c.subscriber_id.in_(batch), votes.c.value != 0).order_by(votes.c.at, votes.c.work_id)
-                for row in await connection.execute(query):
-                    vote = Vote(work_id=WorkId(row.work_id), value=row.value, at=row.at, way=row.way, title=row.title)
-                    found.setdefault(SubscriberId(row.subscriber_id), []).append(vote)
+        query = select(votes).where(votes.c.value != 0).order_by(votes.c.at, votes.c.work_id)
+        async for row in self.db.rows_among(subscriber_ids, votes.c.subscriber_id, query):
+            vote = Vote(work_id=WorkId(row.work_id), value=row.value, at=row.at, way=row.way, title=row.title)
+            found.setdefault(SubscriberId(row.subscriber_id), []).append(vote)
         return found
 
     async def paused_until(self, now: datetime) -> list[Subscriber]:

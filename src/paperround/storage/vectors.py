@@ -42,9 +42,8 @@ class VectorRows:
 
     async def works_to_embed(self, model: str, *, limit: int) -> list[ToEmbed]:
         query = select(works.c.id, works.c.content_hash, works.c.title, works.c.abstract).where(self._unembedded(model))
-        async with self.db.reading() as connection:
-            rows = await connection.execute(query.order_by(works.c.id).limit(limit))
-            return [ToEmbed(work_id=WorkId(r.id), content_hash=r.content_hash, title=r.title, abstract=r.abstract) for r in rows]
+        rows = await self.db.rows(query.order_by(works.c.id).limit(limit))
+        return [ToEmbed(work_id=WorkId(r.id), content_hash=r.content_hash, title=r.title, abstract=r.abstract) for r in rows]
 
     async def count_to_embed(self, model: str) -> int:
         async with self.db.reading() as connection:
@@ -75,23 +74,17 @@ class VectorRows:
             await insert_many(connection, upsert, [row for row in rows if row["work_id"] in there])
 
     async def work_vectors(self, model: str, ids: Sequence[WorkId]) -> tuple[list[WorkId], Matrix]:
-        found: dict[int, bytes] = {}
-        async with self.db.reading() as connection:
-            for batch in batches(ids):
-                query = select(work_vectors.c.work_id, work_vectors.c.vector)
-                wanted = query.where(work_vectors.c.model == model, work_vectors.c.work_id.in_(batch))
-                found |= {row.work_id: row.vector for row in await connection.execute(wanted)}
+        query = select(work_vectors.c.work_id, work_vectors.c.vector).where(work_vectors.c.model == model)
+        found = {row.work_id: row.vector async for row in self.db.rows_among(ids, work_vectors.c.work_id, query)}
         known = [work_id for work_id in ids if work_id in found]
         return known, stacked([found[work_id] for work_id in known])
 
     async def sentence_vectors(self, model: str, ids: Sequence[WorkId]) -> dict[WorkId, tuple[tuple[str, ...], Matrix]]:
         found = {}
-        async with self.db.reading() as connection:
-            for batch in batches(ids):
-                query = select(work_vectors).where(work_vectors.c.model == model, work_vectors.c.work_id.in_(batch))
-                for row in await connection.execute(query):
-                    dimension = len(row.vector) // 2
-                    found[WorkId(row.work_id)] = (tuple(row.sentences), unpacked(row.sentence_vectors).reshape(-1, dimension))
+        query = select(work_vectors).where(work_vectors.c.model == model)
+        async for row in self.db.rows_among(ids, work_vectors.c.work_id, query):
+            dimension = len(row.vector) // 2
+            found[WorkId(row.work_id)] = (tuple(row.sentences), unpacked(row.sentence_vectors).reshape(-1, dimension))
         return found
 
     async def all_work_vectors(self, model: str, *, limit: int) -> tuple[list[WorkId], Matrix]:
@@ -114,26 +107,21 @@ class VectorRows:
 
     async def text_vectors(self, model: str, texts: Sequence[str]) -> dict[str, Matrix]:
         hashes = {text_hash(text): text for text in texts}
-        found: dict[str, Matrix] = {}
-        async with self.db.reading() as connection:
-            for batch in batches(hashes):
-                query = select(text_vectors).where(text_vectors.c.model == model, text_vectors.c.text_hash.in_(batch))
-                found |= {hashes[row.text_hash]: unpacked(row.vector) for row in await connection.execute(query)}
-        return found
+        query = select(text_vectors).where(text_vectors.c.model == model)
+        rows = self.db.rows_among(hashes, text_vectors.c.text_hash, query)
+        return {hashes[row.text_hash]: unpacked(row.vector) async for row in rows}
 
     async def texts_to_embed(self, model: str, *, limit: int) -> list[str]:
         known = exists().where(and_(text_vectors.c.text_hash == interest_texts.c.text_hash, text_vectors.c.model == model))
         query = select(interest_texts.c.text).where(~known).distinct().order_by(interest_texts.c.text).limit(limit)
-        async with self.db.reading() as connection:
-            return list((await connection.execute(query)).scalars())
+        return [row.text for row in await self.db.rows(query)]
 
     async def save_background(self, model: str, arrays: Mapping[str, NDArray[Any]], *, now: datetime) -> None:
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **arrays)
         statement = self.db.insert(backgrounds).values(model=model, created_at=now, arrays=packed.getvalue())
         again = {"created_at": now, "arrays": packed.getvalue()}
-        async with self.db.writing() as connection:
-            await connection.execute(statement.on_conflict_do_update(index_elements=["model"], set_=again))
+        await self.db.write(statement.on_conflict_do_update(index_elements=["model"], set_=again))
 
     async def background(self, model: str) -> tuple[datetime, dict[str, NDArray[Any]]] | None:
         mine = backgrounds.c.model == model

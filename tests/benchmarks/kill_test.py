@@ -104,8 +104,8 @@ def size(log: Path) -> int:
     return log.stat().st_size if log.exists() else 0
 
 
-def finish(environment: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Deliver in peace until the outbox is empty; returns state and recipient by Message-ID."""
+def finish(environment: dict[str, str]) -> dict[str, tuple[str, str | None]]:
+    """Deliver in peace until the outbox is empty; returns state and the server's last reply by Message-ID."""
     for _ in range(40):
         cli(environment, "deliver", "--now", START)
         rows = asyncio.run(outbox(environment["PAPERROUND_DATABASE"]))
@@ -115,16 +115,16 @@ def finish(environment: dict[str, str]) -> dict[str, tuple[str, str]]:
     return rows
 
 
-async def outbox(database: str) -> dict[str, tuple[str, str]]:
+async def outbox(database: str) -> dict[str, tuple[str, str | None]]:
     from sqlalchemy import text
 
     from paperround.storage.database import create_engine
 
     opened = create_engine(database)
     async with opened.connect() as connection:
-        rows = (await connection.execute(text("SELECT message_id, state, recipient FROM deliveries"))).all()
+        rows = (await connection.execute(text("SELECT message_id, state, reply FROM deliveries"))).all()
     await opened.dispose()
-    return {row.message_id: (row.state, row.recipient) for row in rows}
+    return {row.message_id: (row.state, row.reply) for row in rows}
 
 
 def main() -> None:
@@ -152,9 +152,12 @@ def main() -> None:
         print(json.dumps(count(rows, log.read_text(encoding="utf-8").split(), kills)))
 
 
-def count(rows: dict[str, tuple[str, str]], accepted: list[str], kills: int) -> dict[str, int]:
+def count(rows: dict[str, tuple[str, str | None]], accepted: list[str], kills: int) -> dict[str, int]:
     """The figures: `twice` and `lost` must be 0, `in_doubt` at most connections × kills."""
     times = Counter(each.strip("<>") for each in accepted)
+    for name, (state, reply) in rows.items():
+        if not times[name] and state not in ("in-doubt", "failed"):
+            print(f"lost: {name} is {state}: {reply}", file=sys.stderr)
     in_doubt = [name for name, (state, _) in rows.items() if state == "in-doubt"]
     return {
         "deliveries": len(rows),

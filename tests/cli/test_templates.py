@@ -58,6 +58,17 @@ def test_a_template_is_copied_out_changed_and_checked(home: Path, templates: Cal
     assert f"{mine}:{place}: {{{{ issue.lien }}}}: " in bad.stderr
 
 
+def test_accent_colours_that_are_hard_to_read_are_told_with_their_contrast(home: Path, templates: Callable[..., Done]) -> None:
+    (home / "mine").mkdir()
+    config = home / "paperround.toml"
+    assert json.loads(templates("check", "--json").stdout)["pale"] == []
+    config.write_text(config.read_text() + '[list]\ncolour = "#f4a261"\ncolour_dark = "#9a3412"\n', encoding="utf-8")
+    done = templates("check")
+    assert done.returncode == 0
+    assert "list.colour: #f4a261 has a contrast of 1.8 to the paper; text needs 4.5" in done.stderr
+    assert "list.colour_dark: #9a3412 has a contrast of 2.2 to the paper; text needs 4.5" in done.stderr
+
+
 def test_exporting_keeps_what_was_changed_unless_told_otherwise(home: Path, templates: Callable[..., Done]) -> None:
     ours = templates("export", "email/notice.txt.j2", "elsewhere")
     assert "wrote elsewhere/email/notice.txt.j2" in ours.stdout

@@ -378,7 +378,11 @@ async def test_the_owner_has_any_paper_explained(site: Site) -> None:
     for words in ("Strength", "Reason", "because you follow", "token pruning", "Score", "never sent twice"):
         assert words in page
     assert "No paper of that name" in (await site.client.get(site.owner(), params={"why": "<b>"})).text
-    await site.actions.change_profile(site.ada, {"language": "de"}, way="reader")
+    unsent = await site.client.get(site.owner(), params={"why": "A Survey of Caches"})
+    assert (unsent.status_code, "Score" in unsent.text, "never sent twice" in unsent.text) == (200, True, False)
+    await site.actions.change_profile(site.ada, {"never": ["caches"]}, way="reader")
+    assert "kept out by a word" in (await site.client.get(site.owner(), params={"why": "A Survey of Caches"})).text
+    await site.actions.change_profile(site.ada, {"never": [], "language": "de"}, way="reader")
     page = (await site.client.get(site.owner(), params={"why": "Drafts on the Cheap"})).text
     assert all(words in page for words in ("weil Sie", "der Wertung", "nichts kommt zweimal", "Interesse: token pruning"))
     assert "Why, or why not" not in (await site.client.get(site.path(site.links.preferences))).text

@@ -21,6 +21,7 @@ templates = typer.Typer(help="The templates of mails and pages, and your own in 
 
 LANGUAGES = ("en", "de", "fr")
 BASE = "https://paperround.example"
+LIGHT, DARK, LEAST_CONTRAST = ("#fbf9f4", "#f4efe4"), ("#171512", "#26221c"), 4.5  # paper and tint of our own templates
 WAY_OUT = f"{BASE}/u/sample"
 SHORT: dict[str, dict[str, Any]] = {
     "confirmation": {"confirm_url": f"{BASE}/c/sample", "confirm_reply": True, "consent_text": "Sample.", "titles": ["Sample"]},
@@ -93,15 +94,38 @@ def check_templates(context: typer.Context, json_: JsonFlag = False) -> None:
     sizes: dict[str, int] = {}
     if not faults:
         sizes, faults = render_samples(loader.load(), loaded.identity)
+    pale = list(pale_colours(loaded.identity))
     own, unknown = [each.name for each in found if each.overridden], [each.name for each in found if each.ours is None]
     if json_:
-        print_json({"templates": len(found), "overridden": own, "unknown": unknown, "bytes": sizes, "faults": faults})
+        print_json({"templates": len(found), "overridden": own, "unknown": unknown, "bytes": sizes, "pale": pale, "faults": faults})
     else:
         kilobytes = ", ".join(f"{name} {size / 1024:.0f} KB" for name, size in sizes.items() if name.endswith(LANGUAGES[0]))
         say(f"{len(found)} templates, {len(own)} of them yours" + (f"; samples: {kilobytes}" if kilobytes else ""))
+    for each_pale in pale:
+        warn(each_pale)
     for name in unknown:
         warn(f"{name}: none of ours asks for a template of this name")
     fail_with(faults)
+
+
+def pale_colours(identity: "ListIdentity") -> "Iterator[str]":
+    """Which accent colours are hard to read on the paper and the tinted boxes of our own templates (WCAG 2.2, 1.4.3)."""
+    for key, colour, papers in (("colour", identity.colour, LIGHT), ("colour_dark", identity.colour_dark, DARK)):
+        least = min(contrast(colour, paper) for paper in papers)
+        if least < LEAST_CONTRAST:
+            yield f"list.{key}: {colour} has a contrast of {least:.1f} to the paper; text needs {LEAST_CONTRAST}"
+
+
+def contrast(one: str, other: str) -> float:
+    """1 … 21, of two colours as #rrggbb."""
+    darker, lighter = sorted(map(_luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [value / 255 for value in bytes.fromhex(colour[1:])]
+    red, green, blue = [share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4) for share in shares]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def render_samples(templates: "TemplateSource", identity: "ListIdentity") -> tuple[dict[str, int], list[str]]:

@@ -314,17 +314,17 @@ _TAG, _ENTITY = re.compile(r"<(?=[a-zA-Z/!?])"), re.compile(r"&(?=#?\w+;)")
 
 def textual(text: str) -> str:
     """Text that no filter takes for markup: a title may hold "<b>" or "&lt;"."""
-    if "<" not in text and "&" not in text:
-        return text
     return _ENTITY.sub("＆", _TAG.sub("‹", text))
 
 
 def fill(text: str, first: str = "", rest: str | None = None) -> str:
     """Paragraphs of at most 72 columns; textwrap takes a hundred times as long."""
+    if "<" in text or "&" in text:
+        text = textual(text)
     if len(first) + len(text) <= _TEXT_WIDTH:
-        return first + textual(text)
+        return first + text
     indent = first if rest is None else rest
-    return first + f"\n{indent}".join(_rows(_TEXT_WIDTH - max(len(first), len(indent))).findall(textual(text)))
+    return first + f"\n{indent}".join(_rows(_TEXT_WIDTH - max(len(first), len(indent))).findall(text))
 
 
 @lru_cache(maxsize=16)

@@ -274,3 +274,15 @@ suppressions = table(
     Column("evidence", Text, nullable=False),
     time("at", required=True),
 )
+
+runs = table(  # of the steps that did something
+    "runs",
+    key(),
+    Column("step", String(20), nullable=False),
+    time("at", required=True, index=True),
+    Column("seconds", Float, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("fault", Text),
+)
+
+matters = table("matters", Column("key", Text, primary_key=True), time("told_at", required=True))  # what the administrator was told of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from paperround.models import Aware, Digest, DigestId, MailKind, SubscriberId, WorkId
+from paperround.models import Aware, DeliveryState, Digest, DigestId, MailKind, SubscriberId, WorkId
 
 if TYPE_CHECKING:  # numpy stays out of light commands
     import numpy as np
@@ -122,3 +122,36 @@ class NewDigest:
     digest: Digest
     delivery: NewDelivery | None
     next_due_at: datetime | None
+
+
+# ---------------------------------------------------------------- what is watched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Aware):
+    """One run of a step that did something or went wrong. `count`: sources polled, works embedded, readers due, mails tried."""
+
+    step: str
+    at: datetime
+    seconds: float
+    count: int
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateMail(Aware):
+    """An issue whose mail did not arrive, for all we know."""
+
+    subscriber_id: SubscriberId
+    recipient: str
+    state: DeliveryState
+    created_at: datetime
+    reply: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog(Aware):
+    """What waits in a queue."""
+
+    count: int
+    oldest: datetime

@@ -35,7 +35,7 @@ from paperround.models import (
     Work,
 )
 from paperround.pipeline.interfaces import Storage
-from paperround.records import Layer, NewDelivery, NewDigest, Poll, Recorded, WorkVectors
+from paperround.records import Backlog, Layer, NewDelivery, NewDigest, Poll, Recorded, Run, WorkVectors
 from paperround.sources import identity
 from paperround.storage.schema import UtcDateTime
 from paperround.storage.sql_storage import SqlStorage, open_storage
@@ -533,6 +533,59 @@ async def test_domains_are_passed_over_when_asked_to(storage: SqlStorage) -> Non
     await storage.release([each.id for each in claimed])
     assert await storage.claim(OTHER, NOW, limit=9, until=NOW + DAY, left_out={"other.org", "example.org"}) == []
     assert len(await storage.claim(OTHER, NOW, limit=9, until=NOW + DAY, left_out={"other.org", "ample.org"})) == 2
+
+
+# ---------------------------------------------------------------- what is watched
+
+
+async def test_what_steps_took_is_kept_for_a_while(storage: SqlStorage) -> None:
+    taken = [Run(step="compose", at=NOW + day * DAY, seconds=0.5, count=3, fault="the disk is full" if day else None) for day in (0, 1)]
+    for run in reversed(taken):
+        await storage.record_run(run)
+    assert (await storage.runs(NOW), await storage.runs(NOW + DAY)) == (taken, taken[1:])
+    assert await storage.forget_runs(NOW + DAY) == 1
+    assert await storage.runs(NOW) == taken[1:]
+
+
+async def test_empty_issues_are_told_from_full_ones(storage: SqlStorage) -> None:
+    chosen, readers = await works(storage), [await add_reader(storage, f"r{number}@example.org") for number in range(3)]
+    await storage.record_digests([issue(reader, chosen if number else []) for number, reader in enumerate(readers)])
+    assert await storage.yields(NOW) == [(NOW, 3, 2)]
+    assert await storage.yields(NOW + DAY) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "finished", "late"),
+    [
+        (DeliveryState.FAILED, NOW, True),
+        (DeliveryState.FAILED, NOW - DAY, False),
+        (DeliveryState.IN_DOUBT, None, True),
+        (DeliveryState.DEFERRED, None, True),
+        (DeliveryState.SENT, NOW, False),
+    ],
+)
+async def test_a_mail_that_did_not_arrive_is_late(storage: SqlStorage, state: DeliveryState, finished: datetime | None, late: bool) -> None:
+    (reader,), (delivery,) = await queued(storage)
+    await storage.finish([replace(delivery, state=state, finished_at=finished, reply="no")])
+    found = await storage.late_mails(since=NOW, stuck=NOW + DAY, limit=9)
+    assert [(each.subscriber_id, each.state, each.reply) for each in found] == ([(reader.id, state, "no")] if late else [])
+
+
+async def test_what_waits_for_long_is_counted(storage: SqlStorage) -> None:
+    await queued(storage, 2)
+    assert await storage.backlogs(MODEL, NOW) == {}
+    waiting = await storage.backlogs(MODEL, NOW + DAY)
+    assert waiting == {"mails": Backlog(count=2, oldest=NOW), "works": Backlog(count=3, oldest=NOW)}
+
+
+async def test_the_administrator_is_told_once_by_whoever_comes_first(storage: SqlStorage) -> None:
+    mail = NewDelivery(kind=MailKind.NOTICE, subscriber_id=None, recipient="root@example.org", message_id="n@example.org", values={})
+    assert await storage.settle_matters(told=["a", "b"], over=[], now=NOW, mail=mail)
+    assert not await storage.settle_matters(told=["c"], over=["a"], now=NOW + DAY, mail=mail)
+    assert await storage.matters() == {"a": NOW, "b": NOW}
+    assert await storage.settle_matters(told=["b"], over=["a"], now=NOW + DAY)
+    assert await storage.matters() == {"b": NOW + DAY}
+    assert await storage.count_deliveries() == {DeliveryState.QUEUED: 1}
 
 
 # ---------------------------------------------------------------- the whole

@@ -30,7 +30,21 @@ from paperround.models import (
     Work,
     WorkId,
 )
-from paperround.records import Judged, KnownWork, Layer, NewDelivery, NewDigest, Placement, Poll, Recorded, ToEmbed, WorkVectors
+from paperround.records import (
+    Backlog,
+    Judged,
+    KnownWork,
+    LateMail,
+    Layer,
+    NewDelivery,
+    NewDigest,
+    Placement,
+    Poll,
+    Recorded,
+    Run,
+    ToEmbed,
+    WorkVectors,
+)
 
 Vectors = NDArray[np.float32]  # (n, dimension), rows of length 1
 Progress = Callable[[int, int], None]  # done, of all
@@ -247,7 +261,21 @@ class DeliveryStore(Protocol):
     ) -> datetime | None: ...  # when such a mail was last queued for the folded address
 
 
-class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore, DeliveryStore, Protocol):
+class WatchStore(Protocol):
+    async def record_run(self, run: Run) -> None: ...
+    async def runs(self, since: datetime) -> list[Run]: ...  # oldest first
+    async def forget_runs(self, before: datetime) -> int: ...
+    async def yields(self, since: datetime) -> list[tuple[datetime, int, int]]: ...  # when how many issues were made, how many not empty
+    async def late_mails(self, *, since: datetime, stuck: datetime, limit: int) -> list[LateMail]: ...
+    # ^ of issues: failed since then, in doubt and made since then, deferred and made before `stuck`; latest first
+    async def backlogs(self, model: str, before: datetime) -> dict[str, Backlog]: ...  # "mails", "works": only what waits since before then
+    async def matters(self) -> dict[str, datetime]: ...  # what the administrator was told of, and when last
+    async def settle_matters(
+        self, *, told: Collection[str], over: Collection[str], now: datetime, mail: NewDelivery | None = None
+    ) -> bool: ...  # one transaction; False, and nothing done, where a mail of that Message-ID is there already
+
+
+class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore, DeliveryStore, WatchStore, Protocol):
     """All of it: one database."""
 
     @property

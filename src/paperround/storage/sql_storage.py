@@ -16,9 +16,10 @@ from paperround.storage.schema import digest_items, votes, work_vectors, works
 from paperround.storage.source_rows import SourceRows
 from paperround.storage.subscriber_rows import SubscriberRows
 from paperround.storage.vectors import VectorRows
+from paperround.storage.watch_rows import WatchRows
 
 
-class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows):
+class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, WatchRows):
     """Everything that the pipeline's Storage protocol names."""
 
     def __init__(self, db: Database) -> None:

@@ -78,6 +78,10 @@ class Delivered:
     failures: list[tuple[str, str]] = field(default_factory=list)  # recipient, what the relay said
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def tried(self) -> int:
+        return self.sent + self.deferred + self.failed + self.in_doubt
+
 
 class DeliveryRun:
     """One engine at work: claims in order, keeps `workers` mails under way, stops quietly when told."""

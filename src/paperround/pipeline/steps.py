@@ -1,11 +1,15 @@
 """Steps: the whole round in its order — sync, collect, embed, compose, deliver, prune — over the parts that wiring built."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import perf_counter
+from typing import TypeVar
 
 from paperround.delivery.pacing import Lanes
+from paperround.errors import PaperroundError
 from paperround.models import Source, Subscriber
 from paperround.pipeline.collect import Collected, collect
 from paperround.pipeline.compose import Composed, ComposeRules, compose, preview
@@ -13,7 +17,10 @@ from paperround.pipeline.deliver import Delivered, DeliverRules, DeliveryRun
 from paperround.pipeline.embed import Embedded, embed
 from paperround.pipeline.interfaces import Clock, Embedder, Fetcher, Progress, Storage, Transport
 from paperround.pipeline.messages import Letter, Messages
+from paperround.records import Run
 from paperround.sources.polling import PollingRules
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +76,35 @@ class Steps:
         self._quiet.set()
 
     async def collect(self, sources: list[Source] | None = None) -> Collected:
-        return await collect(self.storage, self.fetcher, now=self.clock.now(), rules=self.rules.polling, sources=sources)
+        done = collect(self.storage, self.fetcher, now=self.clock.now(), rules=self.rules.polling, sources=sources)
+        return await self._noted("collect", done, lambda each: (len(each.outcomes), None))
 
     async def embed(self, progress: Progress | None = None) -> Embedded:
-        return await embed(self.storage, self.embedder, now=self.clock.now(), progress=progress)
+        done = embed(self.storage, self.embedder, now=self.clock.now(), progress=progress)
+        return await self._noted("embed", done, lambda each: (each.works + each.texts, None))
 
     async def compose(self, *, keep: bool = False) -> Composed:
-        return await compose(self.storage, self.rules.compose, now=self.clock.now(), keep=keep)
+        done = compose(self.storage, self.rules.compose, now=self.clock.now(), keep=keep)
+        return await self._noted("compose", done, lambda each: (each.due, None))
 
     async def deliver(self) -> Delivered:
+        return await self._noted("deliver", self._deliver(), lambda each: (each.tried, each.fault))
+
+    async def _noted(self, step: str, work: Awaitable[Result], told: Callable[[Result], tuple[int, str | None]]) -> Result:
+        """Run a step and note how long it took; `told`: how much it did and what stopped it. One that did nothing leaves no note."""
+        at, begun = self.clock.now(), perf_counter()
+        try:
+            result = await work
+        except Exception as error:
+            with suppress(PaperroundError):  # the database itself may be the fault
+                await self.storage.record_run(Run(step=step, at=at, seconds=perf_counter() - begun, count=0, fault=str(error)))
+            raise
+        count, fault = told(result)
+        if count or fault:
+            await self.storage.record_run(Run(step=step, at=at, seconds=perf_counter() - begun, count=count, fault=fault))
+        return result
+
+    async def _deliver(self) -> Delivered:
         """Until nothing is due. The transport is closed again: between two runs no connection stays open. Cancelled, it stops quietly."""
         transport = self.open_transport()
         self._delivering = DeliveryRun(self.storage, transport, self.messages, self.clock, self.wall, self.rules.deliver, self._lanes)

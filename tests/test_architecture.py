@@ -316,7 +316,7 @@ IMPORT_NAMES = {
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
 }
-COMES_WITH = {"sentence_transformers": "torch", "pydantic_settings": "pydantic", "typer": "click"}  # parts of their own surface
+COMES_WITH = {"sentence_transformers": "torch", "email_validator": "dns", "typer": "click"}  # parts of their own surface
 
 
 def import_name(distribution: str) -> str:

@@ -1,6 +1,7 @@
 """The best of many works for one vector a reader."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,15 @@ def test_the_nearest_are_those_that_sorting_everything_finds(readers: int, works
     everything = mine @ theirs.T
     assert np.allclose(scores, -np.sort(-everything, axis=1)[:, :top], atol=1e-5)
     assert np.allclose(np.take_along_axis(everything, columns, axis=1), scores, atol=1e-5)
+
+
+def test_many_readers_are_matched_on_all_processors_to_the_same_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(5)
+    readers, works = chance.standard_normal((400, 8)).astype(np.float32), chance.standard_normal((60, 8)).astype(np.float32)
+    one_block = nearest(readers, works, 5)
+    monkeypatch.setattr("paperround.matching.nearest.ROWS", 23)
+    for found, expected in zip(nearest(readers, works, 5), one_block, strict=True):
+        assert np.allclose(found, expected, atol=1e-5)
 
 
 def test_equal_works_are_all_found() -> None:

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from weakref import WeakSet
 
 import aiosmtplib
-import idna
+from email_validator import validate_email
 
 from paperround.models import Envelope, SendResult, SmtpPhase
 
@@ -93,7 +93,7 @@ def wire_address(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if _UNSAFE_IN_ADDRESS.search(address) or not (at and local and domain):
         raise ValueError(f"not an address that a mail server can be told: {address!r}")
-    return address if domain.isascii() else f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    return address if domain.isascii() else f"{local}@{validate_email(f'x@{domain}', check_deliverability=False).ascii_domain}"
 
 
 def loopback(host: str) -> bool:

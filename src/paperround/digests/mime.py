@@ -8,8 +8,8 @@ from datetime import datetime
 from email.base64mime import header_encode
 from email.utils import format_datetime
 
-import idna
 import numpy as np
+from email_validator import validate_email
 
 from paperround.digests.mail_content import MailContent
 from paperround.digests.wording import plain
@@ -156,7 +156,7 @@ def _address(address: str) -> str:
     """An address as headers hold it: an international domain as A-label. Raises ValueError for one that needs SMTPUTF8 or is none."""
     local, _, domain = address.strip().rpartition("@")
     if not domain.isascii():
-        domain = idna.encode(domain, uts46=True).decode()  # IDNAError is a ValueError
+        domain = validate_email(f"x@{domain}", check_deliverability=False).ascii_domain  # its error is a ValueError
     found = f"{local}@{domain}"
     if not local or not domain or not _URI.fullmatch(found):
         raise ValueError(f"{address!r} cannot stand in a header")

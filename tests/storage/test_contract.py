@@ -300,9 +300,19 @@ async def test_only_the_active_are_due(storage: SqlStorage) -> None:
     await add_reader(storage, "pending@example.org", ConsentState.PENDING)
     assert await storage.due_subscribers(NOW, after=None, limit=9) == [active]
     assert await storage.due_subscribers(NOW, after=active.id, limit=9) == []
+    assert await storage.due_shards(NOW, 9) == [(active.id, active.id)]
     await storage.save_profile(active.id, Profile(max_items=9), next_due_at=NOW + DAY)
-    assert await storage.due_subscribers(NOW, after=None, limit=9) == []
+    assert await storage.due_subscribers(NOW, after=None, limit=9) == await storage.due_shards(NOW, 9) == []
     assert (await storage.subscriber(active.id)).profile.max_items == 9
+
+
+async def test_shards_cover_all_who_are_due_each_once(storage: SqlStorage) -> None:
+    ids = [(await add_reader(storage, f"reader{number}@example.org")).id for number in range(7)]
+    await storage.record_consent(ids[2], event("paused", ConsentState.PAUSED), next_due_at=None)
+    shards = await storage.due_shards(NOW, 3)
+    assert shards == [(ids[0], ids[3]), (ids[4], ids[6])]
+    found = [await storage.due_subscribers(NOW, after=None, limit=9, last=last) for _, last in shards]
+    assert [[each.id for each in several] for several in found] == [[ids[0], ids[1], ids[3]], [ids[0], ids[1], *ids[3:]]]
 
 
 async def test_leaving_cancels_queued_issues_and_nothing_else(storage: SqlStorage) -> None:

@@ -93,11 +93,22 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
     )
 
 
-async def compose(storage: Storage, rules: ComposeRules, *, now: datetime, keep: bool = False) -> Composed:
-    """Decide and record the issues of all who are due at `now`, in batches; a batch is one transaction."""
-    result, pool, last = Composed(), None, None
-    while subscribers := await storage.due_subscribers(now, after=last, limit=BATCH):
-        last = subscribers[-1].id
+async def compose(
+    storage: Storage,
+    rules: ComposeRules,
+    *,
+    now: datetime,
+    first: SubscriberId | None = None,
+    last: SubscriberId | None = None,
+    keep: bool = False,
+) -> Composed:
+    """Decide and record the issues of all who are due at `now`, in batches; a batch is one transaction.
+
+    `first` and `last`: only of the subscribers from and to these ids; shards together give what one run gives, and may be run twice."""
+    result, pool = Composed(), None
+    after = SubscriberId(first - 1) if first is not None else None
+    while subscribers := await storage.due_subscribers(now, after=after, limit=BATCH, last=last):
+        after = subscribers[-1].id
         since = min(selection.since_for(subscriber, now) for subscriber in subscribers)
         if pool is None or since < pool.since:
             pool = await load_pool(storage, rules, since=since, now=now)

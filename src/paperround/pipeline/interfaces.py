@@ -166,8 +166,11 @@ class SubscriberStore(Protocol):
     async def by_public_id(self, public_id: str) -> Subscriber | None: ...
     def subscribers(self, *, states: Sequence[str] = (), batch: int = 500) -> AsyncIterator[list[Subscriber]]: ...
     async def due_subscribers(
-        self, now: datetime, *, after: SubscriberId | None, limit: int
-    ) -> list[Subscriber]: ...  # active, next_due_at <= now, by id
+        self, now: datetime, *, after: SubscriberId | None, limit: int, last: SubscriberId | None = None
+    ) -> list[Subscriber]: ...  # active, next_due_at <= now, by id, none beyond `last`
+    async def due_shards(
+        self, now: datetime, size: int
+    ) -> list[tuple[SubscriberId, SubscriberId]]: ...  # first and last of each `size` who are due, by id
     async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None: ...
     async def record_consent(
         self,

@@ -120,6 +120,7 @@ class SubscriberRows:
             interest_texts.insert(),
             [{"subscriber_id": subscriber_id, "text_hash": text_hash(each), "text": each} for each in profile.own_words],
         )
+        await self.db.announce(connection, "texts", [subscriber_id] if profile.own_words else [])
 
     async def find_subscriber(self, email_or_id: str) -> Subscriber:
         name = email_or_id.strip()
@@ -154,11 +155,25 @@ class SubscriberRows:
             last = found[-1].id
             yield found
 
-    async def due_subscribers(self, now: datetime, *, after: SubscriberId | None, limit: int) -> list[Subscriber]:
+    async def due_subscribers(
+        self, now: datetime, *, after: SubscriberId | None, limit: int, last: SubscriberId | None = None
+    ) -> list[Subscriber]:
         due = WITH_SUPPRESSION.where(
             subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now, subscribers.c.id > (after or 0)
         )
+        if last is not None:
+            due = due.where(subscribers.c.id <= last)
         return [subscriber_of(row) for row in await self.db.rows(due.limit(limit))]
+
+    async def due_shards(self, now: datetime, size: int) -> list[tuple[SubscriberId, SubscriberId]]:
+        place = func.row_number().over(order_by=subscribers.c.id) - 1
+        due = (
+            select(subscribers.c.id, place.label("place"))
+            .where(subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now)
+            .subquery()
+        )
+        ends = select(func.min(due.c.id), func.max(due.c.id)).group_by(due.c.place - due.c.place % size)
+        return sorted((SubscriberId(first), SubscriberId(last)) for first, last in await self.db.rows(ends))
 
     async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None:
         async with self.db.writing() as connection:

@@ -173,7 +173,7 @@ class SubscriberRows:
             .subquery()
         )
         ends = select(func.min(due.c.id), func.max(due.c.id)).group_by(due.c.place - due.c.place % size)
-        return sorted((SubscriberId(first), SubscriberId(last)) for first, last in await self.db.rows(ends))
+        return sorted((SubscriberId(row[0]), SubscriberId(row[1])) for row in await self.db.rows(ends))
 
     async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None:
         async with self.db.writing() as connection:

@@ -172,8 +172,8 @@ class SubscriberRows:
             .where(subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now)
             .subquery()
         )
-        ends = select(func.min(due.c.id), func.max(due.c.id)).group_by(due.c.place - due.c.place % size)
-        return sorted((SubscriberId(row[0]), SubscriberId(row[1])) for row in await self.db.rows(ends))
+        ends = select(func.min(due.c.id).label("low"), func.max(due.c.id).label("high")).group_by(due.c.place - due.c.place % size)
+        return sorted((SubscriberId(row.low), SubscriberId(row.high)) for row in await self.db.rows(ends))
 
     async def save_profile(self, subscriber_id: SubscriberId, profile: Profile, *, next_due_at: datetime | None) -> None:
         async with self.db.writing() as connection:

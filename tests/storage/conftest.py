@@ -1,5 +1,6 @@
 """A fresh database for each test, on SQLite and on a real PostgreSQL that is started from a wheel once a run."""
 
+import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.subscribers.signed_links import fold_address
+
+sys.path.insert(0, str(Path(__file__).parent))  # made_rows, which several tests begin with
 
 
 def required(what: str) -> bool:

@@ -1,6 +1,6 @@
 """Database: opens the one database of an installation, SQLite or PostgreSQL, and gives the others their transactions."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,14 +22,17 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 PARAMETERS = 5_000  # values bound in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535
 
 Value = TypeVar("Value")
+Work = Callable[[AsyncConnection, str, Sequence[int]], Awaitable[None]]
+"""What must become known with the rows themselves, or not at all: called inside the writing transaction, before it commits, with a kind
+and ids: "deliveries" (queued), "works" (new or with new words), "texts" (the subscriber whose words changed)."""
 
 
 class Database:
     """An engine and its transactions."""
 
-    def __init__(self, engine: AsyncEngine, shown: str, fold: Callable[[str], str]) -> None:
+    def __init__(self, engine: AsyncEngine, shown: str, fold: Callable[[str], str], on_commit_work: Work | None = None) -> None:
         """`shown`: how errors name it, without password. `fold`: one spelling for all that reach the same mailbox."""
-        self.engine, self.shown, self.fold = engine, shown, fold
+        self.engine, self.shown, self.fold, self.on_commit_work = engine, shown, fold, on_commit_work
         self.sqlite = engine.dialect.name == "sqlite"
         self.instance_id = ""
 
@@ -63,6 +66,11 @@ class Database:
             for batch in batches(values):
                 for row in await connection.execute(query.where(column.in_(batch))):
                     yield row
+
+    async def announce(self, connection: AsyncConnection, kind: str, ids: Sequence[int]) -> None:
+        """Rows that somebody must work on, in the transaction that writes them."""
+        if self.on_commit_work and ids:
+            await self.on_commit_work(connection, kind, ids)
 
     async def write(self, statement: Any) -> int:
         """One statement as a transaction of its own; returns how many rows it touched."""

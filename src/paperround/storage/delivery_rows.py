@@ -60,7 +60,9 @@ class DeliveryRows:
     async def queue(self, delivery: NewDelivery, *, now: datetime) -> Delivery:
         async with self.db.writing() as connection:
             row = delivery_row(delivery, self.db.fold, digest_id=None, now=now)
-            return delivery_of((await connection.execute(deliveries.insert().returning(*deliveries.c), row)).one())
+            queued = delivery_of((await connection.execute(deliveries.insert().returning(*deliveries.c), row)).one())
+            await self.db.announce(connection, "deliveries", [queued.id])
+            return queued
 
     # ------------------------------------------------------------ engines
 

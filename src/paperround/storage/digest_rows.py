@@ -42,7 +42,9 @@ class DigestRows:
                 for each, digest in recorded
                 if each.delivery
             ]
-            await insert_many(connection, deliveries.insert(), queued)
+            if queued:
+                mails = await connection.execute(deliveries.insert().returning(deliveries.c.id), queued)
+                await self.db.announce(connection, "deliveries", mails.scalars().all())
             for each in decided:
                 row = subscribers.c
                 values: dict[str, Any] = {"next_due_at": each.next_due_at}

@@ -116,6 +116,8 @@ class EntryRows:
                 ids[group] = work_id
         for row in changed:
             await connection.execute(update(works).where(works.c.id == row["id"]).values({name: row[name] for name in row if name != "id"}))
+        reworded = [row["id"] for row in changed if row["content_hash"] != rows[row["id"]]["content_hash"]]
+        await self.db.announce(connection, "works", [*(ids[group] for group in fresh), *reworded])
         return ids, len(fresh)
 
     async def _merge(self, connection: AsyncConnection, other: int, survivor: int) -> None:

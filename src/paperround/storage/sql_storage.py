@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 
 from paperround.errors import StorageError
 from paperround.storage import database
-from paperround.storage.database import Database
+from paperround.storage.database import Database, Work
 from paperround.storage.delivery_rows import DeliveryRows
 from paperround.storage.digest_rows import DigestRows
 from paperround.storage.entries import EntryRows
@@ -47,15 +47,18 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
         await self.db.engine.dispose()
 
 
-async def open_storage(url: str, *, upgrade: bool = False, fold: Callable[[str], str] = str.casefold) -> SqlStorage:
-    """Open a database, an empty one ready to use. `fold`: one spelling for all that reach the same mailbox.
+async def open_storage(
+    url: str, *, upgrade: bool = False, fold: Callable[[str], str] = str.casefold, on_commit_work: Work | None = None
+) -> SqlStorage:
+    """Open a database, an empty one ready to use. `fold`: one spelling for all that reach the same mailbox. `on_commit_work`: what is
+    told of rows to work on, inside the transaction that writes them.
 
     Raises StorageError in one line: locked, full, damaged, no database, of an older version (without `upgrade`) or of a newer one."""
     try:
         engine = database.create_engine(url)
     except OSError as error:
         raise StorageError(f"{url}: {error.strerror}") from error
-    db = Database(engine, make_url(url).render_as_string(hide_password=True), fold)
+    db = Database(engine, make_url(url).render_as_string(hide_password=True), fold, on_commit_work)
     try:
         await database.prepare(db, upgrade=upgrade)
     except BaseException:

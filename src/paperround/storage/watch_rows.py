@@ -75,8 +75,9 @@ class WatchRows:
             if mail:
                 row = delivery_row(mail, self.db.fold, digest_id=None, now=now)
                 new = self.db.insert(deliveries).values(row).on_conflict_do_nothing(index_elements=["message_id"])
-                if not (await connection.execute(new.returning(deliveries.c.id))).first():
+                if (queued := (await connection.execute(new.returning(deliveries.c.id))).scalar()) is None:
                     return False
+                await self.db.announce(connection, "deliveries", [queued])
             for key in over:
                 await connection.execute(delete(matters).where(matters.c.key == key))
             for key in told:

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import quopri
 import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -10,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from paperround.digests.mail_content import MailContent
-from paperround.digests.mime import build_message
+from paperround.digests.mime import _quoted, build_message
 from paperround.models import ListIdentity, MailKind, ReaderLinks
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
@@ -233,3 +234,14 @@ def test_two_readers_mails_share_no_token(samples: ModuleType, templates: Any) -
     tokens = [{word for word in words if "." in word and any(len(part) == 32 for part in word.split("."))} for words in mails]
     assert len(tokens[0]) > 10
     assert not tokens[0] & tokens[1]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=("Cs",))) | st.text("a= é\n\r.—", min_size=60))
+def test_the_text_part_is_quoted_printable_that_reads_back_to_the_same(text: str) -> None:
+    quoted = _quoted(text)
+    assert all(len(line) <= 76 and line.isascii() and line.rstrip(b" \t") == line for line in quoted.split(b"\r\n"))
+    assert (
+        quopri.decodestring(quoted).replace(b"\r\n", b"\n").rstrip(b"\n")
+        == text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").encode()
+    )

@@ -61,7 +61,7 @@ def test_the_example_holds_every_key_with_its_default_and_an_explanation(file: P
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             found.add((*table, key[1]))
             assert re.fullmatch(r"# .+[.…]|# \[\[relays\]\]", before), line
-    secret_files = {("database_file",), ("transport_file",)}
+    secret_files = {("database_file",), ("transport_file",), ("web", "metrics_token_file")}
     assert found == set(keys()) - secret_files - {("relays",)} | {("relays", "transport")}
 
 
@@ -90,6 +90,9 @@ def example_value(key: tuple[str, ...], folder: Path) -> str:
         "sender": "a@example.org",
         "reply_to": "b@example.org",
         "address": "c@example.org",
+        "admin_address": "d@example.org",
+        "log_format": "json",
+        "metrics_token": "a long random word",
         "privacy_url": "https://example.org/p",
         "logo_url": "https://example.org/l.png",
         "language": "de",

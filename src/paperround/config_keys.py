@@ -133,6 +133,11 @@ class RelaySettings(Table):
 class WebSettings(Table):
     host: str = Field(default="127.0.0.1", description="The address the pages listen on; 0.0.0.0 = all (behind a proxy that speaks https).")
     port: int = Field(default=8080, ge=0, le=65535, description="The port the pages listen on.")
+    metrics_token: Annotated[str, Field(min_length=16), SECRET] | None = Field(
+        default=None,
+        examples=["a long random word"],
+        description="What Prometheus has to show (Authorization: Bearer …); without one /metrics answers this machine alone.",
+    )
 
 
 class ListSettings(Table):
@@ -145,6 +150,11 @@ class ListSettings(Table):
         default=None,
         examples=["paper@example.org"],
         description="The list's own address: mails to it subscribe and command. Set it when [inbox] is read.",
+    )
+    admin_address: Address | None = Field(
+        default=None,
+        examples=["admin@example.org"],
+        description="Who is told of what needs somebody, once a matter, and weekly of the sources' health; default: the log alone.",
     )
     postal_address: str = Field(
         default="", description="The sender's postal address; every issue must name it before mail leaves this machine."
@@ -310,6 +320,9 @@ class Settings(Table):
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How serve and worker write their log: a line or a JSON document."
+    )
     def folder(self) -> Path:
         """The configuration file's folder: relative paths start there."""
         return self._folder
@@ -322,7 +335,7 @@ class Settings(Table):
     @property
     def identity(self) -> ListIdentity:
         """Who sends this, as mails and pages need it."""
-        shown = self.list.model_dump(exclude={"consent_text", "list_id", "reply_to"})
+        shown = self.list.model_dump(exclude={"consent_text", "list_id", "reply_to", "admin_address"})
         return ListIdentity(
             **shown, reply_to=self.list.reply_to or self.list.address, list_id=self.list.list_id or f"paperround.{self.mail_domain}"
         )

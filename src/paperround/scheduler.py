@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -14,11 +15,25 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """`tick` looks for what is due and does it; calling it too often does no harm."""
+    """`tick` looks for what is due and does it; calling it too often does no harm. Words that it returns are logged."""
 
     name: str
     seconds: int
     tick: Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class Pulse:
+    """Whether the scheduler still ticks: its own ticker, which does nothing else."""
+
+    seconds: int = 15
+    last: float | None = None  # None: there is no scheduler here
+
+    async def beat(self) -> None:
+        self.last = monotonic()
+
+    def lost(self) -> bool:
+        return self.last is not None and monotonic() - self.last > 8 * self.seconds
 
 
 async def tick_once(ticker: Ticker) -> None:
@@ -30,8 +45,8 @@ async def tick_once(ticker: Ticker) -> None:
     except Exception:
         log.exception("tick failed unexpectedly", ticker=ticker.name)
     else:
-        if outcome:
-            log.info("tick", ticker=ticker.name, outcome=str(outcome))
+        if isinstance(outcome, str):
+            log.info("tick", ticker=ticker.name, outcome=outcome)
 
 
 def build_scheduler(tickers: Sequence[Ticker]) -> AsyncIOScheduler:

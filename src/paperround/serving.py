@@ -15,7 +15,8 @@ import uvicorn
 
 from paperround.config import Settings
 from paperround.errors import ConfigError
-from paperround.scheduler import Ticker, build_scheduler, tick_once
+from paperround.records import Run
+from paperround.scheduler import Pulse, Ticker, build_scheduler, tick_once
 from paperround.subscribers.redaction import redacted
 from paperround.wiring import Parts, imap_inbox, lmtp_server, maildir_inbox, open_parts, sync_folder
 
@@ -28,28 +29,31 @@ STOP_WITHIN = 8.0  # seconds for what is under way; a supervisor kills at 10
 
 def serve_forever(settings: Settings, *, web: bool, scheduler: bool, delivery: bool, inbox: bool) -> None:
     """Run until SIGTERM or SIGINT."""
-    write_logs()
+    write_logs(settings.log_format)
     asyncio.run(serve(settings, web=web, scheduler=scheduler, delivery=delivery, inbox=inbox))
 
 
 class Redacting(logging.Formatter):
-    """What libraries log: errors, and whatever their messages quote."""
+    """What libraries log, as our own lines: errors, and whatever their messages quote."""
+
+    def __init__(self, render: Callable[..., Any]) -> None:
+        super().__init__()
+        self.render = render
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        said = {"event": redacted(super().format(record)), "level": record.levelname.lower(), "logger": record.name}
+        return str(self.render(None, "", said))
 
 
-def write_logs() -> None:
-    """One line an event on standard error, without addresses and tokens."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Redacting("%(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+def write_logs(form: str) -> None:
+    """One line ("text") or JSON document ("json") an event on standard error, without addresses and tokens."""
     told = structlog.processors
+    render = told.JSONRenderer(ensure_ascii=False) if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacting(render))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.configure(
-        processors=[
-            *(told.add_log_level, told.TimeStamper("iso"), told.format_exc_info, redact),
-            structlog.dev.ConsoleRenderer(colors=False),
-        ],
+        processors=[told.add_log_level, told.TimeStamper("iso"), told.format_exc_info, redact, render],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
@@ -65,13 +69,16 @@ async def serve(settings: Settings, *, web: bool, scheduler: bool, delivery: boo
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping.set)
+    pulse = Pulse()
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_parts(settings, serving=True))
         if web:
-            await stack.enter_async_context(web_server(parts))
+            await stack.enter_async_context(web_server(parts, pulse))
         if inbox:
             await stack.enter_async_context(lmtp_server(settings, receiver(parts)))
-        await stack.enter_async_context(ticking(parts, tickers(parts, scheduler=scheduler, delivery=delivery, inbox=inbox)))
+        parts.steps.noted = noted
+        table = tickers(parts, scheduler=scheduler, delivery=delivery, inbox=inbox)
+        await stack.enter_async_context(ticking(parts, table, pulse))
         log.info("serving", web=web, scheduler=scheduler, delivery=delivery, inbox=inbox)
         await stopping.wait()
         log.info("stopping")
@@ -83,7 +90,7 @@ def tickers(parts: Parts, *, scheduler: bool, delivery: bool, inbox: bool) -> li
     table = []
     if scheduler:
         table += [
-            Ticker("profiles", 300, lambda: sync_folder(parts)),
+            Ticker("profiles", 300, lambda: profiles(parts)),
             Ticker("pauses", 300, lambda: parts.actions.end_pauses(parts.clock.now())),
             Ticker("read", 60, steps.read),
             Ticker("compose", 20, steps.compose),
@@ -91,6 +98,8 @@ def tickers(parts: Parts, *, scheduler: bool, delivery: bool, inbox: bool) -> li
         ]
     if delivery:
         table.append(Ticker("deliver", 10, steps.deliver))
+    if scheduler:
+        table.append(Ticker("watch", 900, parts.watch.tick))  # after the others: what a first round mends is no matter
     folder = maildir_inbox(parts.settings) if inbox else None
     if folder:
         table.append(Ticker("inbox", 15, lambda: folder.receive(receiver(parts))))
@@ -101,9 +110,10 @@ def tickers(parts: Parts, *, scheduler: bool, delivery: bool, inbox: bool) -> li
 
 
 @asynccontextmanager
-async def ticking(parts: Parts, table: list[Ticker]) -> AsyncIterator[None]:
+async def ticking(parts: Parts, table: list[Ticker], pulse: Pulse) -> AsyncIterator[None]:
     """Tick once at once, then by the table; on the way out mails under way are finished, nothing new is begun."""
-    engine = build_scheduler(table)
+    engine = build_scheduler([*table, Ticker("pulse", pulse.seconds, pulse.beat)])
+    await pulse.beat()
     first = asyncio.create_task(first_ticks(table))
     engine.start()
     try:
@@ -114,6 +124,14 @@ async def ticking(parts: Parts, table: list[Ticker]) -> AsyncIterator[None]:
             await asyncio.wait_for(parts.steps.stop_delivering(), STOP_WITHIN)
         first.cancel()
         engine.shutdown(wait=False)
+
+
+async def profiles(parts: Parts) -> None:
+    """Bring the folder of profile files into force, where one is set."""
+    if parts.settings.subscribers.folder:
+        _, refused = await sync_folder(parts)
+        for line in refused:
+            log.warning("profile refused", why=line)
 
 
 async def first_ticks(table: list[Ticker]) -> None:
@@ -139,7 +157,7 @@ class QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def web_server(parts: Parts) -> AsyncIterator[None]:
+async def web_server(parts: Parts, pulse: Pulse) -> AsyncIterator[None]:
     """Uvicorn in this loop. Raises ConfigError when the address cannot be listened on."""
     host, port = parts.settings.web.host, parts.settings.web.port
     try:
@@ -147,7 +165,7 @@ async def web_server(parts: Parts) -> AsyncIterator[None]:
     except OSError as error:
         raise ConfigError(f"[web] host, port: cannot listen on {host}:{port}: {error.strerror}") from error
     config = uvicorn.Config(
-        application(parts),
+        application(parts, pulse),
         log_config=None,
         access_log=False,  # paths hold tokens
         server_header=False,
@@ -164,8 +182,12 @@ async def web_server(parts: Parts) -> AsyncIterator[None]:
         listening.close()
 
 
-def application(parts: Parts) -> "Starlette":
+def noted(run: Run) -> None:
+    log.info("step", step=run.step, count=run.count, seconds=round(run.seconds, 2), **({"fault": run.fault} if run.fault else {}))
+
+
+def application(parts: Parts, pulse: Pulse) -> "Starlette":
     from paperround.web.app import create_app
     from paperround.web.services import from_parts
 
-    return create_app(from_parts(parts))
+    return create_app(from_parts(parts, stalled=pulse.lost))

@@ -21,8 +21,10 @@ from paperround.digests.template_loader import TemplateLoader
 from paperround.errors import ConfigError
 from paperround.incoming.mailbox import Handler, ImapInbox, LmtpServer, MaildirInbox
 from paperround.matching.embedder import SentenceTransformerEmbedder
+from paperround.matching.queued_embedder import QueuedEmbedder
 from paperround.matching.scoring import AUTOMATIC_THRESHOLD
 from paperround.models import EngineId
+from paperround.operation import alerts
 from paperround.pipeline.compose import ComposeRules
 from paperround.pipeline.deliver import DeliverRules
 from paperround.pipeline.first_look import looker
@@ -31,10 +33,12 @@ from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import ReceiveMail
 from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
-from paperround.sources.fetcher import HttpFetcher
+from paperround.pipeline.watch import Watch
+from paperround.sources.fetcher import PACE, HttpFetcher
 from paperround.sources.fetcher import expand as expand  # for the shells
 from paperround.sources.polling import PollingRules
-from paperround.storage.sql_storage import open_storage
+from paperround.storage.job_queue import JobQueue
+from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.subscribers import profile_files
 from paperround.subscribers.profile_files import ProfileFile
 from paperround.subscribers.signed_links import KeyRing, fold_address
@@ -62,7 +66,9 @@ class Parts:
     messages: Messages
     actions: SubscriberActions
     inbox: ReceiveMail
+    queue: JobQueue | None  # where a queue does the steps
     steps: Steps
+    watch: Watch
 
 
 @asynccontextmanager
@@ -73,20 +79,24 @@ async def open_parts(
     upgrade: bool = False,
     keys: Sequence[bytes] | None = None,
     serving: bool = False,
+    embeds: bool = False,
     any_age: bool = False,
 ) -> AsyncIterator[Parts]:
     """Open what every step needs, lazily where it costs: the model, the templates and the relay wait for their first use.
 
     `now`: the clock of the steps stands there. `upgrade`: an older database is brought to this version. `keys`: instead of the key
-    file. `serving`: the model is run in a child process that ends after its work. `any_age`: works count as new however long ago they
-    were published. Raises ConfigError and StorageError."""
+    file. `serving`: the model is run in a child process that ends after its work, or, where a queue does the steps, by the processes that
+    have `embeds`. `any_age`: works count as new however long ago they were published. Raises ConfigError and StorageError."""
     wall, ring = SystemClock(), KeyRing(tuple(keys) if keys is not None else read_keys(settings))
     clock: Clock = Standing(now) if now else wall
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address)
         stack.push_async_callback(storage.close)
         fetcher = await stack.enter_async_context(aclosing(build_fetcher(settings)))
-        embedder = build_embedder(settings, in_child=serving)
+        queue = open_queue(settings, storage)
+        embedder = build_embedder(settings, in_child=serving and queue is None)
+        if queue and serving and not embeds:
+            embedder = QueuedEmbedder(embedder, storage, queue.ask_for_words)
         offers = Offers(base_url=settings.base_url, list_address=settings.list.address, bounce_domain=settings.bounce_domain)
         messages = Messages(
             storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers
@@ -104,6 +114,7 @@ async def open_parts(
             messages=messages,
             actions=actions,
             inbox=ReceiveMail(storage=storage, actions=actions, clock=clock, keys=ring, list_address=settings.list.address),
+            queue=queue,
             steps=Steps(
                 storage=storage,
                 fetcher=fetcher,
@@ -114,10 +125,26 @@ async def open_parts(
                 wall=wall,
                 rules=rules,
             ),
+            watch=build_watch(settings, storage, clock, embedder.model),
         )
 
 
 # ---------------------------------------------------------------- the parts, one by one
+
+
+def open_queue(settings: Settings, storage: SqlStorage) -> JobQueue | None:
+    """The queue, where one does the steps. Raises ConfigError on a database that can hold none."""
+    if settings.engine != "queue":
+        return None
+    if settings.database.startswith("sqlite"):
+        raise ConfigError('engine: "queue" needs a PostgreSQL database: set database = "postgresql+psycopg://…", or engine = "scheduler"')
+    return JobQueue(storage.db)
+
+
+def host_group(location: str) -> str:
+    """Whose pace a source's address is asked at: hosts of one name are asked one after the other."""
+    host = (urlsplit(location).hostname or "").rstrip(".")
+    return next((domain for domain in PACE if host == domain or host.endswith(f".{domain}")), host)
 
 
 def build_fetcher(settings: Settings) -> HttpFetcher:
@@ -144,6 +171,11 @@ def build_embedder(settings: Settings, *, in_child: bool = False) -> Embedder:
     from paperround.matching.child_embedder import ChildEmbedder
 
     return ChildEmbedder(embedder)
+
+
+def build_watch(settings: Settings, storage: Storage, clock: Clock, model: str) -> Watch:
+    admin, domain = settings.list.admin_address, settings.mail_domain
+    return Watch(storage=storage, clock=clock, model=model, judgement=alerts.RULES, admin=admin, domain=domain)
 
 
 def template_loader(settings: Settings) -> TemplateLoader:

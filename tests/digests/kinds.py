@@ -53,7 +53,7 @@ def short(samples: ModuleType) -> dict[str, Mapping[str, Any]]:
     return {
         "confirmation": {"confirm_url": page.replace("/p/", "/c/"), "confirm_reply": True, "titles": titles},
         "answer": {"links": [("paperround.example", page)], "quoted": ["pause"]},
-        "notice": {"quoted": ["cs.AI: 503"]},
+        "notice": {"groups": [("Sources that fail", ["cs.AI: 503"], "They are asked again.")]},
     }
 
 

@@ -25,6 +25,7 @@ from made_rows import (
     record,
     works,
 )
+from sqlalchemy import text
 
 from paperround.errors import AlreadyExistsError, NotFoundError, StorageError
 from paperround.models import (
@@ -492,6 +493,12 @@ async def test_a_mail_that_did_not_arrive_is_late(storage: SqlStorage, state: De
     await storage.finish([replace(delivery, state=state, finished_at=finished, reply="no")])
     found = await storage.late_mails(since=NOW, stuck=NOW + DAY, limit=9)
     assert [(each.subscriber_id, each.state, each.reply) for each in found] == ([(reader.id, state, "no")] if late else [])
+
+
+async def test_a_schema_that_changes_under_us_is_noticed(storage: SqlStorage) -> None:
+    assert await storage.still_ours()
+    await storage.db.write(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert not await storage.still_ours()
 
 
 async def test_what_waits_for_long_is_counted(storage: SqlStorage) -> None:

@@ -155,11 +155,6 @@ async def test_what_breaks_shows_nothing_of_itself(site: Site, monkeypatch: pyte
     assert "no-store" in answer.headers["Cache-Control"]
 
 
-async def test_health_and_readiness(site: Site) -> None:
-    assert [(await site.client.get(path)).status_code for path in ("/health", "/ready")] == [200, 200]
-    await site.storage.close()
-
-
 # ---------------------------------------------------------------- leaving
 
 

@@ -26,7 +26,7 @@ WAY_OUT = f"{BASE}/u/sample"
 SHORT: dict[str, dict[str, Any]] = {
     "confirmation": {"confirm_url": f"{BASE}/c/sample", "confirm_reply": True, "consent_text": "Sample.", "titles": ["Sample"]},
     "answer": {"lines": ["Sample."], "links": [("Sample", f"{BASE}/sample")], "quoted": ["Sample."]},
-    "notice": {"lines": ["Sample."], "links": [("Sample", f"{BASE}/sample")], "quoted": ["Sample."]},
+    "notice": {"lines": ["Sample."], "groups": [("Sample", ["Sample."], "Sample.")]},
 }
 
 

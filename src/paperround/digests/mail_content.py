@@ -275,7 +275,7 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
     """A confirmation, an answer or a notice; `name` is one of those.
 
     `values`, all optional: subject, heading, lines (paragraphs), confirm_url, confirm_reply (True: answering also confirms), consent_text,
-    titles (examples of what would come), links ((words, address) …), quoted (lines set apart)."""
+    titles (examples of what would come), links ((words, address) …), quoted (lines set apart), groups (of heading, lines, advice)."""
     subject = plain(str(values.get("subject") or _short_subject(name, plain(identity.name), language)))
     lines = [plain(str(line)) for line in values.get("lines", ())]
     fields = {
@@ -288,6 +288,7 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
         "titles": [shorten(plain(str(title)), wording.LONGEST_TITLE) for title in values.get("titles", ())],
         "links": [(plain(str(words)), str(address)) for words, address in values.get("links", ()) if wording.safe_url(address)],
         "quoted": [plain(str(line)) for line in values.get("quoted", ())],
+        "groups": [(about, [plain(line) for line in told], advice) for about, told, advice in values.get("groups", ())],
     }
     preheader = shorten(" ".join([*lines, str(fields["consent_text"]), subject]).strip(), _PREHEADER[1])
     common = {"identity": identity, "language": spoken(language), "direction": wording.text_direction(language), "preheader": preheader}

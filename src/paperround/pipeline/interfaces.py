@@ -265,6 +265,7 @@ class DeliveryStore(Protocol):
 
 
 class WatchStore(Protocol):
+    async def still_ours(self) -> bool: ...  # False: another version of the program has changed the schema since it was opened
     async def record_run(self, run: Run) -> None: ...
     async def runs(self, since: datetime) -> list[Run]: ...  # oldest first
     async def forget_runs(self, before: datetime) -> int: ...

@@ -70,6 +70,7 @@ class Steps:
         self.storage, self.fetcher, self.embedder = storage, fetcher, embedder
         self.open_transport, self.messages = open_transport, messages
         self.clock, self.wall, self.rules = clock, wall, rules
+        self.noted: Callable[[Run], None] = lambda _: None  # told of each run that did something
         self._lanes = Lanes[Letter](rules.deliver.pace)
         self._delivering: DeliveryRun | None = None
         self._quiet = asyncio.Event()  # set while nothing is being delivered
@@ -97,12 +98,16 @@ class Steps:
             result = await work
         except Exception as error:
             with suppress(PaperroundError):  # the database itself may be the fault
-                await self.storage.record_run(Run(step=step, at=at, seconds=perf_counter() - begun, count=0, fault=str(error)))
+                await self._note(Run(step=step, at=at, seconds=perf_counter() - begun, count=0, fault=str(error) or repr(error)))
             raise
         count, fault = told(result)
         if count or fault:
-            await self.storage.record_run(Run(step=step, at=at, seconds=perf_counter() - begun, count=count, fault=fault))
+            await self._note(Run(step=step, at=at, seconds=perf_counter() - begun, count=count, fault=fault))
         return result
+
+    async def _note(self, run: Run) -> None:
+        self.noted(run)
+        await self.storage.record_run(run)
 
     async def _deliver(self) -> Delivered:
         """Until nothing is due. The transport is closed again: between two runs no connection stays open. Cancelled, it stops quietly."""

@@ -21,6 +21,8 @@ from paperround.storage import schema
 MIGRATIONS = Path(__file__).parent / "migrations"
 PARAMETERS = 5_000  # values bound in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535
 
+MIGRATING = text("SELECT pg_advisory_xact_lock(hashtext('paperround migrations'))")
+VERSION = text("SELECT version_num FROM alembic_version")
 Value = TypeVar("Value")
 Work = Callable[[AsyncConnection, str, Sequence[int]], Awaitable[None]]
 """What must become known with the rows themselves, or not at all: called inside the writing transaction, before it commits, with a kind
@@ -34,7 +36,7 @@ class Database:
         """`shown`: how errors name it, without password. `fold`: one spelling for all that reach the same mailbox."""
         self.engine, self.shown, self.fold, self.on_commit_work = engine, shown, fold, on_commit_work
         self.sqlite = engine.dialect.name == "sqlite"
-        self.instance_id = ""
+        self.instance_id, self.version = "", ""
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -190,6 +192,7 @@ async def faults(database: Database) -> list[str]:
     async with database.reading() as connection:
         if not database.sqlite:
             await connection.execute(text("SELECT 1"))
+        database.version = (await connection.execute(VERSION)).scalar_one()
             return []
         lines = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
         orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()

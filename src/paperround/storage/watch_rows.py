@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, delete, func, or_, select
 
 from paperround.models import ConsentState, DeliveryState, ItemRole, MailKind
 from paperround.records import Backlog, LateMail, NewDelivery, Run
-from paperround.storage.database import Database
+from paperround.storage.database import VERSION, Database
 from paperround.storage.delivery_rows import delivery_row
 from paperround.storage.schema import deliveries, digest_items, digests, matters, runs, subscribers, works
 
@@ -19,6 +19,9 @@ class WatchRows:
     db: Database
 
     _unembedded: Callable[[str], Any]  # of VectorRows
+
+    async def still_ours(self) -> bool:
+        return bool((await self.db.rows(VERSION))[0][0] == self.db.version)
 
     async def record_run(self, run: Run) -> None:
         values = {"step": run.step, "at": run.at, "seconds": run.seconds, "count": run.count, "fault": run.fault}

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from paperround.errors import NotFoundError, StorageError, TokenError
-from paperround.web import archive, confirm, front_page, health, one_click, personal_feeds, preferences, trending, votes
+from paperround.web import archive, confirm, front_page, health, metrics, one_click, personal_feeds, preferences, trending, votes
 from paperround.web.headers import DEFAULTS, SecurityHeaders
 from paperround.web.services import WebServices, message, services_of
 from paperround.web.wording import marked as _
@@ -27,8 +27,9 @@ def create_app(services: WebServices) -> Starlette:
         Route("/trending.{form}", trending.feed),
         Route("/privacy", front_page.privacy),
         Route("/paper-{version}.css", stylesheet),
-        Route("/health", health.health),
-        Route("/ready", health.ready),
+        *(Route(path, health.live) for path in ("/health", "/health/live")),
+        Route("/health/ready", health.ready),
+        Route("/metrics", metrics.show),
         Route("/u/{token}", one_click.show),
         Route("/u/{token}", one_click.unsubscribe, methods=["POST"]),
         Route("/c/{token}", confirm.show),

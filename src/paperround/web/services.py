@@ -45,6 +45,9 @@ class WebServices:
     default_zone: str = "UTC"
     search: Search | None = None
     explain: Explain | None = None
+    model: str = ""  # whose vectors are counted
+    metrics_token: str | None = None
+    stalled: Callable[[], bool] = lambda: False  # whether the scheduler in this process has stopped
     guards: Guards = field(default_factory=Guards)
     feeds: FeedMemory = field(default_factory=FeedMemory)
     kept: dict[int, Digest] = field(default_factory=dict)  # the public lists, by days
@@ -94,7 +97,7 @@ def message(request: Request, title: str, *lines: str, status: int = 200, **valu
     return page(request, "message", status=status, title=title, lines=lines, **{"action": None, "button": "", "fields": {}, **values})
 
 
-def from_parts(parts: "Parts") -> WebServices:
+def from_parts(parts: "Parts", *, stalled: Callable[[], bool] = lambda: False) -> WebServices:
     """The services of an installation that wiring has opened."""
     settings = parts.settings
 
@@ -122,5 +125,8 @@ def from_parts(parts: "Parts") -> WebServices:
         default_zone=settings.digest.timezone,
         search=find,
         explain=explain,
+        model=parts.embedder.model,
+        metrics_token=settings.web.metrics_token,
+        stalled=stalled,
         guards=Guards(sign_ups_per_network=settings.limits.sign_ups_per_network, sign_ups=settings.limits.sign_ups),
     )

@@ -23,7 +23,7 @@ STAGES = ("sources", "matching", "digests", "delivery", "incoming", "subscribers
 # The parts that touch the world. Everything else in a stage folder is pure; modules of one part may import each other.
 IO_PARTS = {
     "fetcher": {"sources.fetcher"},
-    "embedder": {"matching.embedder", "matching.child_embedder"},
+    "embedder": {"matching.embedder", "matching.child_embedder", "matching.queued_embedder"},
     "template_loader": {"digests.template_loader"},
     "transports": {"delivery.transports", "delivery.smtp"},
     "mailbox": {"incoming.mailbox"},

@@ -287,6 +287,10 @@ class Settings(Table):
     database: DatabaseAddress = Field(
         default="sqlite:///paperround.db", description="sqlite:///PATH or postgresql+psycopg://user:password@host/name."
     )
+    engine: Literal["scheduler", "queue"] = Field(
+        default="scheduler",
+        description="Who does the steps: the scheduler inside serve, or a queue in PostgreSQL that processes of worker take from.",
+    )
     transport: TransportAddress = Field(
         default="directory:out/mail",
         description="Where mail goes: smtp://[user:password@]host:port[?starttls=auto|required|never], smtps:, maildir: or directory:PATH.",

@@ -28,7 +28,9 @@ STOP_WITHIN = 8.0  # seconds for what is under way; a supervisor kills at 10
 
 
 def serve_forever(settings: Settings, *, web: bool, scheduler: bool, delivery: bool, inbox: bool) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. Raises ConfigError where workers own the steps."""
+    if settings.engine == "queue" and (scheduler or delivery):
+        raise ConfigError('engine: with "queue" workers do the steps: start `serve --no-scheduler --no-delivery`')
     write_logs(settings.log_format)
     asyncio.run(serve(settings, web=web, scheduler=scheduler, delivery=delivery, inbox=inbox))
 
@@ -77,7 +79,7 @@ async def serve(settings: Settings, *, web: bool, scheduler: bool, delivery: boo
         if inbox:
             await stack.enter_async_context(lmtp_server(settings, receiver(parts)))
         parts.steps.noted = noted
-        table = tickers(parts, scheduler=scheduler, delivery=delivery, inbox=inbox)
+        table = tickers(parts, scheduler=scheduler, delivery=delivery, inbox=inbox and not parts.queue)
         await stack.enter_async_context(ticking(parts, table, pulse))
         log.info("serving", web=web, scheduler=scheduler, delivery=delivery, inbox=inbox)
         await stopping.wait()

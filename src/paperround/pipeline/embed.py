@@ -43,10 +43,15 @@ async def embed_texts(storage: Storage, embedder: Embedder) -> int:
     """The interests and avoids that people typed."""
     done = 0
     while texts := await storage.texts_to_embed(embedder.model, limit=TEXTS):
-        vectors = await embedder.embed(texts)
-        await storage.save_text_vectors(embedder.model, dict(zip(texts, vectors.astype(np.float16), strict=True)))
+        await embed_words(storage, embedder, texts)
         done += len(texts)
     return done
+
+
+async def embed_words(storage: Storage, embedder: Embedder, texts: list[str]) -> None:
+    """Short texts as people type them; their vectors are kept as long as a profile holds them. Raises EmbeddingError."""
+    vectors = await embedder.embed(texts)
+    await storage.save_text_vectors(embedder.model, dict(zip(texts, vectors.astype(np.float16), strict=True)))
 
 
 async def vectors_of(embedder: Embedder, batch: list[ToEmbed]) -> list[WorkVectors]:

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-import numpy as np
-
 from paperround.models import ConsentState, Digest, Profile, Subscriber, SubscriberId
 from paperround.pipeline.compose import ComposeRules, preview
+from paperround.pipeline.embed import embed_words
 from paperround.pipeline.interfaces import Clock, Embedder, Storage
 from paperround.pipeline.subscriber_actions import LastWeek
 
@@ -22,8 +21,7 @@ async def first_look(storage: Storage, embedder: Embedder, rules: ComposeRules, 
     as a profile holds them. Raises EmbeddingError."""
     known = await storage.text_vectors(embedder.model, profile.own_words)
     if new := [text for text in profile.own_words if text not in known]:
-        vectors = await embedder.embed(new)
-        await storage.save_text_vectors(embedder.model, dict(zip(new, vectors.astype(np.float16), strict=True)))
+        await embed_words(storage, embedder, new)
     visitor = Subscriber(
         id=SubscriberId(0), public_id="", email=None, state=ConsentState.ACTIVE, profile=profile, created_at=now, next_due_at=now
     )

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from paperround.delivery.pacing import Lanes
 from paperround.errors import PaperroundError
-from paperround.models import Source, Subscriber
+from paperround.models import Source, Subscriber, SubscriberId
 from paperround.pipeline.collect import Collected, collect
 from paperround.pipeline.compose import Composed, ComposeRules, compose, preview
 from paperround.pipeline.deliver import Delivered, DeliverRules, DeliveryRun
@@ -84,8 +84,8 @@ class Steps:
         done = embed(self.storage, self.embedder, now=self.clock.now(), progress=progress)
         return await self._noted("embed", done, lambda each: (each.works + each.texts, None))
 
-    async def compose(self, *, keep: bool = False) -> Composed:
-        done = compose(self.storage, self.rules.compose, now=self.clock.now(), keep=keep)
+    async def compose(self, *, first: SubscriberId | None = None, last: SubscriberId | None = None, keep: bool = False) -> Composed:
+        done = compose(self.storage, self.rules.compose, now=self.clock.now(), first=first, last=last, keep=keep)
         return await self._noted("compose", done, lambda each: (each.due, None))
 
     async def deliver(self) -> Delivered:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from paperround.errors import StorageError
-from paperround.storage import schema
+from paperround.storage import job_queue, schema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PARAMETERS = 5_000  # values bound in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535
@@ -175,7 +175,8 @@ def _migrate(connection: Connection, shown: str, upgrade: bool) -> None:
     config.attributes["connection"] = connection
     script = ScriptDirectory.from_config(config)
     head, current = script.get_current_head(), MigrationContext.configure(connection).get_current_revision()
-    if current == head:
+    scripts = [] if connection.dialect.name == "sqlite" else job_queue.missing(connection)
+    if current == head and not scripts:
         return
     tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
     if current is None and tables:
@@ -185,6 +186,7 @@ def _migrate(connection: Connection, shown: str, upgrade: bool) -> None:
     if current is not None and not upgrade:
         raise StorageError(f"{shown}: is of an older version; back it up, then run `paperround db upgrade`")
     command.upgrade(config, "head")
+    job_queue.bring_up_to_date(connection, scripts)
 
 
 async def faults(database: Database) -> list[str]:

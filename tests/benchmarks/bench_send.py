@@ -287,7 +287,7 @@ async def naive_way(port: int) -> float:
             message = EmailMessage(policy=SMTP)
             message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.org", f"Issue {each.digest.id}"
             message.set_content(text)
-            message.add_alternative(render.compiled_each_time(each), subtype="html")
+            message.add_alternative(render.compiled_each_time(each).decode(), subtype="html")
             await client.send_message(message)
     return NAIVE / (time.perf_counter() - started)
 

@@ -1,7 +1,7 @@
 """`paperround init|status|db|config|suppressions|bounces`: running it for years."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,7 +48,11 @@ def status(context: typer.Context, json_: JsonFlag = False) -> None:
     """What is there, what is due, what failed."""
     from paperround.pipeline.status import status as stand
 
-    found = with_parts(context, lambda parts: stand(parts.storage, parts.embedder.model, now=parts.clock.now()))
+    async def work(parts: "Parts") -> dict[str, Any]:
+        found = await stand(parts.storage, parts.embedder.model, now=parts.clock.now())
+        return {**found, **(await parts.queue.state() if parts.queue else {})}
+
+    found = with_parts(context, work)
     if json_:
         print_json(found)
         return

@@ -17,14 +17,14 @@ AWAITED = {"deliveries": "deliver", "works": "embed", "texts": "embed"}  # the t
 NOTED = text("SELECT obj_description(to_regclass('procrastinate_jobs'))")
 WAITING = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo' AND scheduled_at IS NULL)")
 QUEUES = text("""
-    SELECT queue_name AS name, count(*) FILTER (WHERE status = 'todo') AS waiting, count(*) FILTER (WHERE status = 'doing') AS running,
+    SELECT queue_name AS queue, count(*) FILTER (WHERE status = 'todo') AS waiting, count(*) FILTER (WHERE status = 'doing') AS running,
            count(*) FILTER (WHERE status = 'failed') AS failed,
-           extract(epoch FROM now() - min(greatest(put.at, scheduled_at)) FILTER (WHERE status = 'todo'))::float AS lag
+           extract(epoch FROM now() - min(greatest(put.at, scheduled_at)) FILTER (WHERE status = 'todo'))::float AS oldest_seconds
     FROM procrastinate_jobs
     LEFT JOIN LATERAL (SELECT min(at) AS at FROM procrastinate_events WHERE job_id = procrastinate_jobs.id) AS put ON true
     GROUP BY queue_name ORDER BY queue_name""")
 WORKERS = text("""
-    SELECT workers.id, extract(epoch FROM now() - last_heartbeat)::float AS silent,
+    SELECT workers.id AS worker, extract(epoch FROM now() - last_heartbeat)::float AS silent_seconds,
            coalesce(array_agg(task_name ORDER BY task_name) FILTER (WHERE task_name IS NOT NULL), '{}') AS doing
     FROM procrastinate_workers AS workers LEFT JOIN procrastinate_jobs ON worker_id = workers.id AND status = 'doing'
     GROUP BY workers.id ORDER BY workers.id""")
@@ -104,7 +104,7 @@ class JobQueue:
     async def state(self) -> dict[str, Any]:
         """Per queue how many jobs wait, run and failed and for how many seconds the oldest has waited; per worker how many seconds it has
         been silent and what it does."""
-        queues = {row.name: row._asdict() for row in await self.db.rows(QUEUES)}
-        for row in queues.values():
-            del row["name"]
-        return {"queues": queues, "workers": [row._asdict() for row in await self.db.rows(WORKERS)]}
+        return {
+            "queues": [row._asdict() for row in await self.db.rows(QUEUES)],
+            "workers": [row._asdict() for row in await self.db.rows(WORKERS)],
+        }

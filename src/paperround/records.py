@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from paperround.models import Aware, DeliveryState, Digest, DigestId, MailKind, SubscriberId, WorkId
@@ -155,3 +155,14 @@ class Backlog(Aware):
 
     count: int
     oldest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What became of an installation's work over a time, counted; days are UTC."""
+
+    states: tuple[tuple[int, datetime, str], ...]  # a subscriber's state from then on, oldest first; all time
+    shown: tuple[tuple[int, int, int, int, int], ...]  # number in the issue, tenth of strength (0…9): chosen items, votes up, votes down
+    sources: tuple[tuple[str, int, int, int], ...]  # name: entries, items in issues, votes up on those
+    mails: tuple[tuple[date, str, int], ...]  # of issues: day, state, how many
+    suppressed: tuple[tuple[date, str, int], ...]  # day, reason, how many

@@ -508,6 +508,22 @@ async def test_what_waits_for_long_is_counted(storage: SqlStorage) -> None:
     assert waiting == {"mails": Backlog(count=2, oldest=NOW), "works": Backlog(count=3, oldest=NOW)}
 
 
+async def test_what_the_report_counts(storage: SqlStorage) -> None:
+    chosen = await works(storage)
+    readers = [await add_reader(storage, f"r{number}@example.org") for number in range(2)]
+    await storage.record_digests([issue(reader, chosen) for reader in readers])
+    await storage.save_vote(readers[0].id, Vote(work_id=chosen[0].id, value=1, at=NOW, way="cli"))
+    await storage.save_vote(readers[1].id, Vote(work_id=chosen[0].id, value=-1, at=NOW, way="cli"))
+    await storage.suppress("x@example.org", reason="bounced", evidence="", now=NOW)
+    found = await storage.figures(NOW)
+    assert [(at, state) for _, at, state in found.states] == [(NOW, "active")] * 2
+    assert sorted(found.shown) == [(1, 5, 2, 1, 1), (2, 5, 2, 0, 0), (3, 5, 2, 0, 0)]
+    assert found.sources == (("A", 3, 6, 1),)
+    assert (found.mails, found.suppressed) == (((NOW.date(), "queued", 2),), ((NOW.date(), "bounced", 1),))
+    later = await storage.figures(NOW + DAY)
+    assert (later.shown, later.sources, later.mails, later.suppressed) == ((), (), (), ())
+
+
 async def test_the_administrator_is_told_once_by_whoever_comes_first(storage: SqlStorage) -> None:
     mail = NewDelivery(kind=MailKind.NOTICE, subscriber_id=None, recipient="root@example.org", message_id="n@example.org", values={})
     assert await storage.settle_matters(told=["a", "b"], over=[], now=NOW, mail=mail)

@@ -33,6 +33,7 @@ from paperround.models import (
 from paperround.records import (
     Backlog,
     Judged,
+    Figures,
     KnownWork,
     LateMail,
     Layer,
@@ -273,6 +274,7 @@ class WatchStore(Protocol):
     async def late_mails(self, *, since: datetime, stuck: datetime, limit: int) -> list[LateMail]: ...
     # ^ of issues: failed since then, in doubt and made since then, deferred and made before `stuck`; latest first
     async def backlogs(self, model: str, before: datetime) -> dict[str, Backlog]: ...  # "mails", "works": only what waits since before then
+    async def figures(self, since: datetime) -> Figures: ...
     async def matters(self) -> dict[str, datetime]: ...  # what the administrator was told of, and when last
     async def settle_matters(
         self, *, told: Collection[str], over: Collection[str], now: datetime, mail: NewDelivery | None = None

@@ -10,10 +10,11 @@ from paperround.models import ConsentState, DeliveryState, ItemRole, MailKind
 from paperround.records import Backlog, LateMail, NewDelivery, Run
 from paperround.storage.database import VERSION, Database
 from paperround.storage.delivery_rows import delivery_row
+from paperround.storage.figure_rows import FigureRows
 from paperround.storage.schema import deliveries, digest_items, digests, matters, runs, subscribers, works
 
 
-class WatchRows:
+class WatchRows(FigureRows):
     """The WatchStore."""
 
     db: Database

@@ -281,6 +281,18 @@ class LimitsSettings(Table):
     fetch_time: Duration = Field(default=timedelta(seconds=60), description="The longest time one feed or page may take.")
 
 
+class DoctorSettings(Table):
+    resolver: str | None = Field(
+        default=None, examples=["9.9.9.9"], description="The name server that `paperround doctor` asks, HOST[:PORT]; default: the system's."
+    )
+    dkim_selectors: tuple[str, ...] = Field(
+        default=(), examples=[["mail"]], description="The selectors that your relay signs with, so that doctor can look at their keys."
+    )
+    direct: bool = Field(
+        default=True, description="Whether a relay of your own hands mail to the readers' servers itself, and not to a smart host."
+    )
+
+
 class Settings(Table):
     """The whole configuration, checked. Paths are absolute. Where each value came from: `provenance`."""
 
@@ -319,6 +331,7 @@ class Settings(Table):
     inbox: InboxSettings = InboxSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitsSettings = LimitsSettings()
+    doctor: DoctorSettings = DoctorSettings()
 
     _folder: Path = PrivateAttr(default_factory=Path)
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)

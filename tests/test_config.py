@@ -87,6 +87,7 @@ def example_value(key: tuple[str, ...], folder: Path) -> str:
         "colour_dark": "#112233",
         "explore": "false",
         "transactional": "true",
+        "direct": "false",
         "sender": "a@example.org",
         "reply_to": "b@example.org",
         "address": "c@example.org",

@@ -23,6 +23,7 @@ FAINTEST = 1e-9  # strengths below are equals
 FIRST, LATER = 1e3, 1e2  # put what holds a must word before, an interest that has had its share behind everything else
 FRONT = 3  # interests whose best match opens the issue
 BELOW = 3  # titles shown just below the cut
+LOOKED_AT = 2 * BELOW  # matches below the cut that are looked at for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,11 @@ def eligible(work: Work, since: datetime, cutoff: datetime, issued: Mapping[Work
 # ---------------------------------------------------------------- which of them make the issue
 
 
+def threshold(profile: Profile, automatic: float) -> float:
+    """The strength that lets a work into this reader's issue."""
+    return automatic if profile.min_score is None else profile.min_score
+
+
 def select(
     matches: Sequence[Match],
     *,
@@ -90,10 +96,10 @@ def select(
     `profile.min_score` and `automatic_threshold` are strengths (0…1). What holds a `must` word is always let in. Every interest with
     good matches gets its share of `max_items`; the best of each comes first. `outside`: the works that may come to this reader, ready to be
     explored; without it that is made of `candidates`, for one reader. `seed` decides nothing but the item from outside."""
-    threshold = automatic_threshold if profile.min_score is None else profile.min_score
+    least = threshold(profile, automatic_threshold)
     matches = [match for match in matches if match.work_id in works]
-    fits = [match.strength >= threshold or match.reason.kind is ReasonKind.MUST for match in matches]
-    near = matches[: max((place + 1 for place, fit in enumerate(fits) if fit), default=0) + 2 * BELOW]  # the others can only be far
+    fits = [match.strength >= least or match.reason.kind is ReasonKind.MUST for match in matches]
+    near = matches[: max((place + 1 for place, fit in enumerate(fits) if fit), default=0) + LOOKED_AT]  # the others can only be far
     likeness = _likeness([match.work_id for match in near], vectors)
     kept, twins = _distinct(likeness)
     good = [place for place in kept if fits[place]]

@@ -260,15 +260,14 @@ class _Standard:
 class _Lexical:
     """The part of the words: standardised like the others, and the whole drawn back to one spread."""
 
-    rows: Rows  # of the likes, weighted by share
-    works: Rows
+    nearness: Floats  # (likes, works), weighted by share
     scales: Floats  # (groups,)
     relied: Floats  # (works,): weight of the words
     whole: Floats  # (works,): what all parts are divided by
 
     def common(self, group: int, rows: slice, columns: Ints) -> Floats:
         """(likes, columns) what the words of each add, before the whole is drawn back."""
-        result: Floats = (self.rows[rows] @ self.works[columns].T).toarray() * self.scales[group] * self.relied[columns]
+        result: Floats = self.nearness[rows][:, columns] * self.scales[group] * self.relied[columns]
         return result
 
 
@@ -281,11 +280,12 @@ def _read_words(scores: Floats, mine: Rows, shares: Floats, starts: Ints, words:
     spread = np.maximum(spread, LEAST_SPREAD)
     relied = LEXICAL_WEIGHT * words.depth
     whole = np.sqrt(1 + relied**2 + 2 * WORDS_AGREE * relied).astype(np.float32)
-    common = (centres @ words.rows.T).toarray()
+    nearness = (weighted @ words.columns).toarray()
+    common: Floats = np.add.reduceat(nearness, starts[:-1], axis=0)
     common -= mean[:, None]
     common *= (1 / spread)[:, None]
     common *= relied
-    return _Lexical(weighted.tocsr(), words.rows, (1 / spread).astype(np.float32), relied, whole), (scores + common) / whole
+    return _Lexical(nearness, (1 / spread).astype(np.float32), relied, whole), (scores + common) / whole
 
 
 def _between(few: float, many: float, known: Floats) -> Floats:

@@ -45,9 +45,9 @@ def depth(texts: Sequence[str]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Works by their words: `rows` (n, BUCKETS) and how far each is relied on (n,)."""
+    """Works by their words: `columns` (BUCKETS, n) and how far each is relied on (n,)."""
 
-    rows: Rows
+    columns: Rows
     depth: Floats
 
 
@@ -84,7 +84,7 @@ class Lexicon:
     def works(self, texts: Sequence[str]) -> Words | None:
         """None where no text is long enough to be read by its words."""
         relied = depth(texts)
-        return Words(self.read(texts), relied) if relied.any() else None
+        return Words(self.read(texts).T.tocsr(), relied) if relied.any() else None
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], Floats]:
         counts = words_of(text)

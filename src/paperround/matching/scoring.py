@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -20,6 +20,7 @@ from paperround.models import Match, Reason, ReasonKind, Work, WorkId
 
 WORDS = ((0.75, "very strong"), (0.45, "strong"), (0.25, "fair"))  # so that what each brings is kept a third oftener than the next
 AUTOMATIC_THRESHOLD = 0.25  # below "fair" a thin day stays thin
+FAR = Reason(kind=ReasonKind.INTEREST)  # of a match too weak for anybody to ask why
 NAMED = 3  # likes named among the parts of a match; the others are summed
 ALWAYS = np.float32(1e4)  # puts what holds a must word before everything else
 _STOP = frozenset(
@@ -58,31 +59,47 @@ class WorkBlock:
         return self._read[0][1:]
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What an issue needs of matches: the reasons of those that reach each reader's strength, and of the next few; no parts."""
+
+    strengths: Sequence[float]  # a profile
+    beside: int
+
+    def of(self, row: int) -> tuple[float, int]:
+        return self.strengths[row], self.beside
+
+
 def match_profiles(
     profiles: Sequence[ProfileVectors],
     works: WorkBlock,
     background: Background,
     *,
     allowed: NDArray[np.bool_] | None,
-    top: int,
+    top: int | Sequence[int],
+    brief: Brief | None = None,
 ) -> list[list[Match]]:
     """For each profile its best `top` works, best first. `allowed` (profiles, works): who may get what; None = everyone everything.
 
-    Works that hold a `must` word come first, those with a `never` word not at all. A profile without interests gets none."""
+    Works that hold a `must` word come first, those with a `never` word not at all. A profile without interests gets none. `brief`: what
+    nobody will look at is left out."""
+    most = [top] * len(profiles) if isinstance(top, int) else top
     results: list[list[Match]] = [[] for _ in profiles]
     if not works.ids:
         return results
     scored = [row for row, profile in enumerate(profiles) if len(profile.likes)]
     for row, profile in enumerate(profiles):
         if profile.must and not len(profile.likes):
-            results[row] = _must_alone(profile, works, _may(profile, works, allowed, row), top)
+            results[row] = _must_alone(profile, works, _may(profile, works, allowed, row), most[row])
     readings, words = works.read(background)
     prepared = affinity.prepare([profiles[row] for row in scored], background, words=words is not None)
     for block in affinity.blocks(prepared, readings, background, words):
         for place in range(len(block.scores)):
             row = scored[block.start + place]
             may = _may(profiles[row], works, allowed, row)
-            results[row] = _best(profiles[row], works, block, place, may, top, background.calibration)
+            columns = _ranked(np.where(may, block.scores[place] + ALWAYS * _holds(works.texts, profiles[row].must), -np.inf), most[row])
+            if len(columns):
+                results[row] = _told(profiles[row], works, block, place, columns, background.calibration, brief.of(row) if brief else None)
     return results
 
 
@@ -99,28 +116,44 @@ def _may(profile: ProfileVectors, works: WorkBlock, allowed: NDArray[np.bool_] |
     return may & ~_holds(works.texts, profile.never) if profile.never else may
 
 
-def _best(
-    profile: ProfileVectors, works: WorkBlock, block: affinity.Block, place: int, may: NDArray[np.bool_], top: int, by: Calibration
+def _told(
+    profile: ProfileVectors,
+    works: WorkBlock,
+    block: affinity.Block,
+    place: int,
+    columns: NDArray[np.int64],
+    by: Calibration,
+    brief: tuple[float, int] | None,
 ) -> list[Match]:
-    scores = block.scores[place]
-    wanted = _holds(works.texts, profile.must)
-    columns = _ranked(np.where(may, scores + ALWAYS * wanted, -np.inf), top)
-    if not len(columns):
-        return []
-    added, fallen = block.parts(place, columns)
-    reasons = fallen.argmax(axis=0)
-    likely = strengths(scores[columns], block.evidence[place], by, profile.leaning)
-    return [
+    """Matches of these works, best first, with reasons and parts; in brief only with the reasons of those that come into question."""
+    scores = block.scores[place, columns]
+    likely, wanted = (
+        strengths(scores, block.evidence[place], by, profile.leaning),
+        _holds([works.texts[each] for each in columns], profile.must),
+    )
+    told = columns
+    if brief:
+        fits = np.flatnonzero((likely >= brief[0]) | wanted)
+        told = columns[: (fits[-1] + 1 if len(fits) else 0) + brief[1]]
+    added, fallen = block.parts(place, told)
+    positive = np.maximum(np.clip(added, 0, None).sum(axis=0), np.float32(1e-30))
+    rows = fallen.argmax(axis=0)
+    shares = np.clip(added[rows, np.arange(len(told))] / positive, 0, 1).tolist()
+    matches = [
         Match(
             work_id=works.ids[column],
-            score=float(scores[column]),
-            strength=float(likely[each]),
-            reason=_must(profile, works.texts[column])
-            if wanted[column]
-            else _reason(profile, int(reasons[each]), added[:, each], works.texts[column]),
-            parts=_named(profile, added[:, each], float(scores[column]), float(block.avoided[place, column])),
+            score=score,
+            strength=strength,
+            reason=_must(profile, works.texts[column]) if must else _reason(profile, row, share, works.texts[column]),
+            parts={} if brief else _named(profile, added[:, each], score, float(block.avoided[place, column])),
         )
-        for each, column in enumerate(columns.tolist())
+        for each, (column, score, strength, must, row, share) in enumerate(
+            zip(told.tolist(), scores.tolist(), likely.tolist(), wanted.tolist(), rows.tolist(), shares, strict=False)
+        )
+    ]
+    return matches + [
+        Match(work_id=works.ids[columns[each]], score=float(scores[each]), strength=float(likely[each]), reason=FAR)
+        for each in range(len(told), len(columns))
     ]
 
 
@@ -131,10 +164,9 @@ def _ranked(order: NDArray[np.float32], top: int) -> NDArray[np.int64]:
     return columns[np.isfinite(order[columns])]
 
 
-def _reason(profile: ProfileVectors, row: int, parts: NDArray[np.float32], text: str) -> Reason:
-    positive = float(np.clip(parts, 0, None).sum())
-    share = max(0.0, float(parts[row])) / positive if positive > 0 else 0.0
-    return replace(profile.reasons[row], share=min(1.0, share), words=common_words(profile.texts[row], text))
+def _reason(profile: ProfileVectors, row: int, share: float, text: str) -> Reason:
+    reason = profile.reasons[row]
+    return Reason(kind=reason.kind, text=reason.text, share=share, words=common_words(profile.texts[row], text), liked_at=reason.liked_at)
 
 
 def _named(profile: ProfileVectors, parts: NDArray[np.float32], score: float, avoided: float) -> dict[str, float]:
@@ -174,7 +206,7 @@ def _holds(texts: Sequence[str], words: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([pattern.search(text) is not None for text in texts], dtype=bool)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)  # titles and interests of many readers
 def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in re.findall(r"[^\W\d_]{3,}", text.casefold()) if word not in _STOP))
 

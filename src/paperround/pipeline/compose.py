@@ -30,6 +30,8 @@ from paperround.pipeline.readers import load_background, load_readers
 from paperround.records import NewDelivery, NewDigest
 
 BATCH = 500  # subscribers decided and recorded together
+# How many days back pools of works reach: as far as daily, weekday, weekly and monthly readers look, and a little more.
+WINDOWS = (1.25, 3.25, 7.25, 14.25, 31.25)
 CANDIDATES_PER_ITEM = 6  # matches handed to selection for each item of an issue: room for duplicates and fairness
 
 
@@ -55,9 +57,8 @@ class Composed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The works that are new to somebody, and their vectors; loaded once a run for the widest window asked for."""
+    """The works that are new to somebody who looks so far back, and their vectors; loaded once a run."""
 
-    since: datetime
     works: dict[WorkId, Work]
     block: scoring.WorkBlock
     seen: NDArray[np.float64]  # when first seen (or last changed), as timestamps
@@ -79,7 +80,6 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
     sources = await storage.sources()
     tags = {source.id: frozenset((source.name, *source.tags)) for source in sources}
     return Pool(
-        since=since,
         works=works,
         block=scoring.WorkBlock.of(list(works.values()), vectors),
         seen=np.array([max(work.first_seen_at, work.changed_at or work.first_seen_at).timestamp() for work in works.values()]),
@@ -91,6 +91,28 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
         background=await load_background(storage, rules.model, vectors.shape[1] if len(ids) else 0),
         troubled=source_notes.troubled(sources, now),
     )
+
+
+def window_of(since: datetime, now: datetime) -> float:
+    """How many days back the pool of a reader goes who looks back to `since`. It hangs on nobody else's, so that shards agree."""
+    days = (now - since) / timedelta(days=1)
+    window = next((each for each in WINDOWS if each >= days), WINDOWS[-1])
+    while window < days:
+        window *= 2
+    return window
+
+
+class Pools:
+    """The pools of one run."""
+
+    def __init__(self, storage: Storage, rules: ComposeRules, now: datetime) -> None:
+        self.storage, self.rules, self.now = storage, rules, now
+        self._ready: dict[float, Pool] = {}
+
+    async def of(self, days: float) -> Pool:
+        if days not in self._ready:
+            self._ready[days] = await load_pool(self.storage, self.rules, since=self.now - timedelta(days=days), now=self.now)
+        return self._ready[days]
 
 
 async def compose(
@@ -105,15 +127,15 @@ async def compose(
     """Decide and record the issues of all who are due at `now`, in batches; a batch is one transaction.
 
     `first` and `last`: only of the subscribers from and to these ids; shards together give what one run gives, and may be run twice."""
-    result, pool = Composed(), None
+    result, pools = Composed(), Pools(storage, rules, now)
     after = SubscriberId(first - 1) if first is not None else None
     while subscribers := await storage.due_subscribers(now, after=after, limit=BATCH, last=last):
         after = subscribers[-1].id
-        since = min(selection.since_for(subscriber, now) for subscriber in subscribers)
-        if pool is None or since < pool.since:
-            pool = await load_pool(storage, rules, since=since, now=now)
-        decided = await decide(storage, rules, pool, subscribers, now=now)
-        recorded = await storage.record_digests(decided)
+        by_window: dict[float, list[Subscriber]] = {}
+        for subscriber in subscribers:
+            by_window.setdefault(window_of(selection.since_for(subscriber, now), now), []).append(subscriber)
+        decided = [each for days, some in by_window.items() for each in await decide(storage, rules, await pools.of(days), some, now=now)]
+        recorded = await storage.record_digests(sorted(decided, key=lambda each: each.digest.subscriber_id))
         silent = {subscriber.id for subscriber in subscribers if subscriber.profile.empty == "skip"}
         skipped = sum(digest.empty and digest.subscriber_id in silent for digest in recorded)
         result.due += len(subscribers)
@@ -138,8 +160,14 @@ async def decide(
     issued = await storage.issued_works([subscriber.id for subscriber in subscribers])
     windows = [since or selection.since_for(subscriber, now) for subscriber in subscribers]
     allowed = allowed_works(pool, subscribers, windows, issued)
-    most = max(subscriber.profile.max_items for subscriber in subscribers)
-    matches = scoring.match_profiles(readers, pool.block, pool.background, allowed=allowed, top=CANDIDATES_PER_ITEM * most + 10)
+    matches = scoring.match_profiles(
+        readers,
+        pool.block,
+        pool.background,
+        allowed=allowed,
+        top=[CANDIDATES_PER_ITEM * each.profile.max_items + 10 for each in subscribers],
+        brief=scoring.Brief([selection.threshold(each.profile, rules.automatic_threshold) for each in subscribers], selection.LOOKED_AT),
+    )
     vectors = pool.vectors
     chosen = [
         choose(rules, pool, vectors, subscriber, readers[row], found, allowed[row], seed=seed_of(subscriber, now))
@@ -307,6 +335,6 @@ def message_id(instance_id: str, subscriber: Subscriber, period: date, domain: s
 async def preview(storage: Storage, rules: ComposeRules, subscriber: Subscriber, *, now: datetime, days: float | None = None) -> Digest:
     """The next issue of one subscriber as it would be now; nothing is recorded."""
     since = now - timedelta(days=days) if days is not None else selection.since_for(subscriber, now)
-    pool = await load_pool(storage, rules, since=since, now=now)
+    pool = await Pools(storage, rules, now).of(window_of(since, now))
     (decided,) = await decide(storage, rules, pool, [subscriber], now=now, since=since)
     return decided.digest

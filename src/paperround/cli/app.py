@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from paperround.cli import demo, doctor, operation, profiles, reading, sources, steps, subscribers, templates, worker
+from paperround.cli import demo, doctor, operation, profiles, reading, report, sources, steps, subscribers, templates, worker
 from paperround.cli.output import warn
 from paperround.cli.session import CommandFailedError
 from paperround.errors import ConfigError, PaperroundError
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, sources, subscribers, profiles, steps, reading, operation, doctor, templates, worker):
+for module in (demo, sources, subscribers, profiles, steps, reading, operation, report, doctor, templates, worker):
     module.register(app)
 
 

@@ -1,5 +1,8 @@
 """Database: opens the one database of an installation, SQLite or PostgreSQL, and gives the others their transactions."""
 
+import json
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,15 +17,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import JSON
 
 from paperround.errors import StorageError
 from paperround.storage import job_queue, schema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-PARAMETERS = 5_000  # values bound in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535
-
 MIGRATING = text("SELECT pg_advisory_xact_lock(hashtext('paperround migrations'))")
 VERSION = text("SELECT version_num FROM alembic_version")
+PARAMETERS = 5_000  # values bound in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535
+
 Value = TypeVar("Value")
 Work = Callable[[AsyncConnection, str, Sequence[int]], Awaitable[None]]
 """What must become known with the rows themselves, or not at all: called inside the writing transaction, before it commits, with a kind
@@ -52,8 +56,7 @@ class Database:
         On SQLite it takes the write lock at once: one that reads first and writes later fails with "locked" whatever the timeout."""
         with self.explained():
             async with self.engine.connect() as connection:
-                if self.sqlite:
-                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                await (connection.exec_driver_sql("BEGIN IMMEDIATE") if self.sqlite else connection.begin())
                 yield connection
                 await connection.commit()
 
@@ -84,7 +87,7 @@ class Database:
         """Turns what the driver raises into one line that names the database."""
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise StorageError(f"{self.shown}: {reason(error)}") from error
 
     def insert(self, table: Table) -> Any:
@@ -92,7 +95,7 @@ class Database:
         return sqlite.insert(table) if self.sqlite else postgresql.insert(table)
 
 
-def reason(error: SQLAlchemyError) -> str:
+def reason(error: Exception) -> str:
     """What is wrong, in words that say what to do where we know it."""
     told = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
     told = told.strip().splitlines()[0] if told.strip() else type(error).__name__
@@ -118,17 +121,37 @@ async def insert_many(connection: AsyncConnection, statement: Any, rows: Sequenc
         await connection.execute(statement, rows)
 
 
+async def add_rows(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Many new rows that name the same columns: by COPY on PostgreSQL, which takes a third of the time of an executemany."""
+    if connection.dialect.name == "sqlite" or not rows:
+        await insert_many(connection, table.insert(), rows)
+        return
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    names = list(rows[0])
+    documents = {name for name in names if isinstance(table.c[name].type, JSON)}
+    quoted = ", ".join(f'"{name}"' for name in names)
+    async with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({quoted}) FROM STDIN") as copy:
+        for row in rows:
+            await copy.write_row([json.dumps(row[name]) if name in documents else row[name] for name in names])
+
+
 # ---------------------------------------------------------------- opening
 
 
-def create_engine(url: str) -> AsyncEngine:
-    """Raises StorageError for an address that is none."""
+# libpq's own words for noticing that a server has gone: an address may say otherwise
+POSTGRESQL = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+
+
+def create_engine(url: str, connections: int = 10) -> AsyncEngine:
+    """`connections`: how many to PostgreSQL are kept open; at a peak as many more. Raises StorageError for an address that is none."""
     try:
         parsed = make_url(url)
     except SQLAlchemyError:
         raise StorageError("the database's address is none: write sqlite:///PATH or postgresql+psycopg://…") from None
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True)
+        patient = parsed.set(query={**POSTGRESQL, **parsed.query})
+        # A connection is tried before it is used: after the database went away and came back, the next use finds a living one.
+        return create_async_engine(patient, pool_pre_ping=True, pool_size=connections, max_overflow=connections, hide_parameters=True)
     refuse_other_files(Path(parsed.database or ""))
     options = {"timeout": 30, "isolation_level": None}
     engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"), connect_args=options, hide_parameters=True)  # errors are logged
@@ -150,8 +173,8 @@ def refuse_other_files(path: Path) -> None:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
+    _keep_a_log(cursor)
     for pragma in (
-        "journal_mode=WAL",
         "foreign_keys=ON",
         "synchronous=NORMAL",
         "busy_timeout=30000",
@@ -162,16 +185,39 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def _keep_a_log(cursor: Any) -> None:
+    """Write-ahead logging. Of two that begin it at once one is refused, whatever the timeout."""
+    for patience in (0.1,) * 50:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(patience)
+    cursor.execute("PRAGMA journal_mode=WAL")
+
+
 async def prepare(database: Database, *, upgrade: bool) -> None:
-    """Bring an empty database to this version, refuse one of another version unless `upgrade`. Raises StorageError."""
+    """Bring an empty database to this version, refuse one of another version unless `upgrade`. Raises StorageError.
+
+    Of several that come at once one migrates, in one transaction; the others wait and find it done."""
     async with database.writing() as connection:
+        if not database.sqlite:
+            await connection.execute(MIGRATING)
         await connection.run_sync(_migrate, database.shown, upgrade)
         database.instance_id = (await connection.execute(select(schema.instance.c.id))).scalar_one()
+        database.version = (await connection.execute(VERSION)).scalar_one()
+
+
+def migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
 
 
 def _migrate(connection: Connection, shown: str, upgrade: bool) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config = migrations()
     config.attributes["connection"] = connection
     script = ScriptDirectory.from_config(config)
     head, current = script.get_current_head(), MigrationContext.configure(connection).get_current_revision()
@@ -194,7 +240,6 @@ async def faults(database: Database) -> list[str]:
     async with database.reading() as connection:
         if not database.sqlite:
             await connection.execute(text("SELECT 1"))
-        database.version = (await connection.execute(VERSION)).scalar_one()
             return []
         lines = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
         orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()

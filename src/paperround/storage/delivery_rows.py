@@ -106,7 +106,8 @@ class DeliveryRows:
         due = due.order_by(deliveries.c.next_attempt_at, deliveries.c.id).limit(limit)
         if not self.db.sqlite:
             due = due.with_for_update(skip_locked=True)
-        mine = update(deliveries).where(deliveries.c.id.in_(due.scalar_subquery())).values(claimed_by=engine, claimed_until=until)
+        found = due.cte("due")  # evaluated once: as a plain subquery it may lock more rows than its limit
+        mine = update(deliveries).where(deliveries.c.id.in_(select(found.c.id))).values(claimed_by=engine, claimed_until=until)
         async with self.db.writing() as connection:
             rows = (await connection.execute(mine.returning(*deliveries.c))).all()
         return sorted(map(delivery_of, rows), key=lambda each: (each.next_attempt_at or each.created_at, each.id))

@@ -1,18 +1,18 @@
 """Digests: the decision records, with their items and the deliveries that were decided with them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, func, select, update
+from sqlalchemy import Row, and_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import NotFoundError
 from paperround.models import Digest, DigestId, DigestItem, ItemRole, Reason, SubscriberId, Work, WorkId
 from paperround.records import Judged, NewDigest
-from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.database import Database, add_rows, batches, insert_many
 from paperround.storage.delivery_rows import delivery_row
 from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes, works
 
@@ -36,7 +36,7 @@ class DigestRows:
                 number = ids.get((each.digest.subscriber_id, each.digest.period))
                 if number is not None:
                     recorded.append((each, replace(each.digest, id=DigestId(number))))
-            await insert_many(connection, digest_items.insert(), [row for _, digest in recorded for row in item_rows(digest)])
+            await add_rows(connection, digest_items, [row for _, digest in recorded for row in item_rows(digest)])
             queued = [
                 delivery_row(each.delivery, self.db.fold, digest_id=digest.id, now=digest.created_at)
                 for each, digest in recorded
@@ -45,12 +45,7 @@ class DigestRows:
             if queued:
                 mails = await connection.execute(deliveries.insert().returning(deliveries.c.id), queued)
                 await self.db.announce(connection, "deliveries", mails.scalars().all())
-            for each in decided:
-                row = subscribers.c
-                values: dict[str, Any] = {"next_due_at": each.next_due_at}
-                if (each.digest.subscriber_id, each.digest.period) in ids:
-                    values |= {"last_cutoff": each.digest.cutoff, "issues": row.issues + 1}
-                await connection.execute(update(subscribers).where(row.id == each.digest.subscriber_id).values(**values))
+            await self._move_on(connection, decided, ids)
         return [digest for _, digest in recorded]
 
     async def _insert_new(self, connection: AsyncConnection, decided: Sequence[NewDigest]) -> dict[tuple[int, date], int]:
@@ -60,6 +55,19 @@ class DigestRows:
         statement = self.db.insert(digests).on_conflict_do_nothing(index_elements=["subscriber_id", "period"])
         result = await connection.execute(statement.returning(digests.c.id, digests.c.subscriber_id, digests.c.period), rows)
         return {(row.subscriber_id, row.period): row.id for row in result}
+
+    async def _move_on(self, connection: AsyncConnection, decided: Sequence[NewDigest], ids: Collection[tuple[int, date]]) -> None:
+        """The readers' next due times; where the issue is new their cutoff and number, too."""
+        new, again = [], []
+        for each in decided:
+            row = {"own": each.digest.subscriber_id, "next_due_at": each.next_due_at}
+            if (each.digest.subscriber_id, each.digest.period) in ids:
+                new.append({**row, "last_cutoff": each.digest.cutoff})
+            else:
+                again.append(row)
+        own = update(subscribers).where(subscribers.c.id == bindparam("own"))
+        await insert_many(connection, own.values(issues=subscribers.c.issues + 1), new)
+        await insert_many(connection, own, again)
 
     async def digest(self, digest_id: DigestId) -> Digest:
         found = await self.digests([digest_id])

@@ -48,14 +48,19 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
 
 
 async def open_storage(
-    url: str, *, upgrade: bool = False, fold: Callable[[str], str] = str.casefold, on_commit_work: Work | None = None
+    url: str,
+    *,
+    upgrade: bool = False,
+    fold: Callable[[str], str] = str.casefold,
+    on_commit_work: Work | None = None,
+    connections: int = 10,
 ) -> SqlStorage:
     """Open a database, an empty one ready to use. `fold`: one spelling for all that reach the same mailbox. `on_commit_work`: what is
-    told of rows to work on, inside the transaction that writes them.
+    told of rows to work on, inside the transaction that writes them. `connections`: how many to PostgreSQL are kept open.
 
     Raises StorageError in one line: locked, full, damaged, no database, of an older version (without `upgrade`) or of a newer one."""
     try:
-        engine = database.create_engine(url)
+        engine = database.create_engine(url, connections)
     except OSError as error:
         raise StorageError(f"{url}: {error.strerror}") from error
     db = Database(engine, make_url(url).render_as_string(hide_password=True), fold, on_commit_work)

@@ -1,14 +1,15 @@
 """The program `paperround`: its groups, its global options, and what an error becomes on the way out."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from paperround.cli import demo, doctor, operation, profiles, reading, report, sources, steps, subscribers, templates, worker
 from paperround.cli.output import warn
-from paperround.cli.session import CommandFailedError
+from paperround.cli.session import GO_ON, CommandFailedError
 from paperround.errors import ConfigError, PaperroundError
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     help="Every subscriber's own paper, delivered on schedule.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help as plain text: fits any pager, width and screen reader
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (demo, sources, subscribers, profiles, steps, reading, operation, report, doctor, templates, worker):
@@ -43,17 +45,39 @@ def options(
     context.obj = {"config": config, "settings": None}
 
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # typer exports its subclass only
+
+
 def run() -> None:
-    """Exit status 0: the step ran; 1: it could not, or a thing named failed; 2: wrong usage or configuration."""
+    """Exit status 0: the step ran; 1: it could not, or a thing named failed; 2: wrong usage or configuration; 130: Ctrl-C."""
     try:
-        app()
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+    except UsageError as error:
+        status = wrong_usage(error)
     except ConfigError as error:
-        warn(f"paperround: {error}")
-        sys.exit(2)
+        status = said(2, error)
     except (PaperroundError, CommandFailedError) as error:
-        if str(error):
-            warn(f"paperround: {error}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        warn("paperround: stopped; what was done is kept, run the same command again to go on")
-        sys.exit(130)
+        status = said(1, error)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    if status == 130:
+        warn(f"\npaperround: {GO_ON}")
+    sys.exit(status)
+
+
+def said(status: int, error: Exception) -> int:
+    if str(error):
+        warn(f"paperround: {error}")
+    return status
+
+
+def wrong_usage(error: Any) -> int:
+    """One line; the help where a group was called without a command."""
+    where = error.ctx.command_path if error.ctx else "paperround"
+    text = error.format_message()
+    warn(text if "\n" in text else f"{where}: {text[:1].lower()}{text[1:].rstrip('.')} (see {where} --help)")
+    return 2

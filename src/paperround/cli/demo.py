@@ -36,9 +36,11 @@ def demo(
     me: Annotated[str | None, typer.Option(metavar="TEXT", help="Your own interest: one more reader.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Turn digest pages into personal mails, pages and feeds, and show them.
+    """Show it all: digest pages in, personal mails out.
 
-    Example: paperround demo --me "reading lips in several languages"
+    \b
+    Example:
+      paperround demo --me "reading lips in several languages"
     """
     import asyncio
 

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import print_json, say, table, warn
+from paperround.cli.output import facts, print_json, say, table, warn
 from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, fail_with, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.wiring import Parts
 
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A mail address.")]
 database = typer.Typer(help="The database.", no_args_is_help=True)
 suppressions = typer.Typer(help="Addresses that are never mailed, whatever their consent.", no_args_is_help=True)
 configuration = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -23,8 +24,14 @@ def register(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> None:
-    """Write paperround.toml, a key, an example profile and the data directory; what is there is kept."""
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; default: here.")] = Path()) -> None:
+    """Write a configuration, a key and an example profile.
+
+    \b
+    What is there is kept.
+    Example:
+      paperround init my-list
+    """
     from paperround.bundled_files import bundled
     from paperround.config import example_config, write_new_key
 
@@ -41,11 +48,16 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path)
         say(f"wrote {path}")
-    say(f"Next: paperround --config {folder / 'paperround.toml'} sources add URL_OR_PATH")
+    say(f"Next: {'' if folder == Path() else f'cd {folder} && '}paperround sources add URL_OR_PATH")
 
 
 def status(context: typer.Context, json_: JsonFlag = False) -> None:
-    """What is there, what is due, what failed."""
+    """Tell what is there, what is due, what failed.
+
+    \b
+    Example:
+      paperround status --json
+    """
     from paperround.pipeline.status import status as stand
 
     async def work(parts: "Parts") -> dict[str, Any]:
@@ -56,18 +68,22 @@ def status(context: typer.Context, json_: JsonFlag = False) -> None:
     if json_:
         print_json(found)
         return
-    for key, value in found.items():
-        if isinstance(value, dict):
-            say(f"{key + ':':16}{', '.join(f'{count} {name}' for name, count in value.items()) or 'none'}")
-        elif isinstance(value, list):
-            for line in value:
-                warn(f"{key}: {line}")
-        else:
-            say(f"{key + ':':16}{value if value is not None else '–'}")
+    facts({key: value for key, value in found.items() if key != "attention"})
+    for line in found["attention"]:
+        warn(f"attention: {line}")
 
 
-def bounces(context: typer.Context, files: Annotated[list[Path], typer.Argument(metavar="FILE…")], json_: JsonFlag = False) -> None:
-    """Read bounce, complaint and auto-reply mails from files and act on them."""
+def bounces(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Mails as they came.")],
+    json_: JsonFlag = False,
+) -> None:
+    """Act on bounces and complaints that lie in files.
+
+    \b
+    Example:
+      paperround bounces returned/*.eml
+    """
     done, failed = [], []
 
     async def work(parts: "Parts") -> None:
@@ -90,7 +106,12 @@ def bounces(context: typer.Context, files: Annotated[list[Path], typer.Argument(
 
 @database.command("upgrade")
 def upgrade(context: typer.Context) -> None:
-    """Bring the database to this version's schema."""
+    """Bring the database to this version's schema.
+
+    \b
+    Example:
+      paperround db upgrade
+    """
     faults = with_parts(context, lambda parts: parts.storage.check(), upgrade=True)
     say(f"{settings(context).shown_database} is up to date")
     for fault in faults:
@@ -99,7 +120,12 @@ def upgrade(context: typer.Context) -> None:
 
 @database.command("check")
 def check(context: typer.Context, json_: JsonFlag = False) -> None:
-    """Look for damage."""
+    """Look for damage.
+
+    \b
+    Example:
+      paperround db check --json
+    """
     faults = with_parts(context, lambda parts: parts.storage.check())
     if json_:
         print_json({"faults": faults})
@@ -113,7 +139,12 @@ def check(context: typer.Context, json_: JsonFlag = False) -> None:
 
 @suppressions.command("list")
 def list_suppressions(context: typer.Context, json_: JsonFlag = False) -> None:
-    """List suppressed addresses with reason and evidence."""
+    """List suppressed addresses with reason and evidence.
+
+    \b
+    Example:
+      paperround suppressions list --json
+    """
     rows = with_parts(context, lambda parts: parts.storage.suppressions())
     if json_:
         print_json(rows)
@@ -122,18 +153,33 @@ def list_suppressions(context: typer.Context, json_: JsonFlag = False) -> None:
 
 
 @suppressions.command("add")
-def add_suppression(context: typer.Context, address: str, reason: Annotated[str, typer.Option()] = "admin") -> None:
-    """Never mail an address again."""
+def add_suppression(
+    context: typer.Context,
+    address: Address,
+    reason: Annotated[str, typer.Option(help="bounced, complained, admin, or what you will.")] = "admin",
+) -> None:
+    """Never mail an address again.
+
+    \b
+    Example:
+      paperround suppressions add ada@example.org --reason complained
+    """
     with_parts(context, lambda parts: parts.storage.suppress(address, reason=reason, evidence="command line", now=parts.clock.now()))
     say(f"suppressed {address}")
 
 
 @suppressions.command("remove")
-def remove_suppression(context: typer.Context, address: str, dry_run: DryRun = False) -> None:
-    """Allow an address to be mailed again; its consent is another matter."""
+def remove_suppression(context: typer.Context, address: Address, dry_run: DryRun = False) -> None:
+    """Allow an address to be mailed again.
+
+    \b
+    Its consent is another matter.
+    Example:
+      paperround suppressions remove ada@example.org
+    """
 
     async def work(parts: "Parts") -> object:
-        return await (parts.storage.suppression([address]) if dry_run else parts.storage.unsuppress(address))
+        return await (parts.actions.suppressed(address) if dry_run else parts.actions.unsuppress(address))
 
     if not with_parts(context, work):
         raise CommandFailedError(f"{address} is not suppressed")
@@ -142,7 +188,13 @@ def remove_suppression(context: typer.Context, address: str, dry_run: DryRun = F
 
 @configuration.command("show")
 def show_configuration(context: typer.Context, json_: JsonFlag = False) -> None:
-    """Print what is in force and where each value comes from; secrets are hidden."""
+    """Print what is in force, and where from.
+
+    \b
+    Secrets are hidden.
+    Example:
+      paperround config show --json
+    """
     from paperround.config import provenance
 
     rows = provenance(settings(context))

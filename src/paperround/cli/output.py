@@ -3,19 +3,22 @@
 import dataclasses
 import json
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)  # no cell is cut for a program
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+PATIENCE = 1.0  # seconds that a person waits before a command has to say that it is at work
 
 
 def plain(value: object) -> Any:
@@ -52,8 +55,41 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     """A plain table; empty cells for None."""
     grid = Table(*columns, title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for row in rows:
-        grid.add_row(*("" if cell is None else str(plain(cell)) for cell in row))
-    out.print(grid)
+        grid.add_row(*("" if cell in (None, "") else shown(cell) for cell in row))
+    if out.is_terminal:
+        out.print(grid)
+        return
+    with out.capture() as captured:
+        out.print(grid)
+    for line in captured.get().splitlines():
+        say(line.rstrip())
+
+
+def shown(value: object) -> str:
+    """A value as a person reads it; what is not there as a dash."""
+    if value in (None, "", [], (), {}):
+        return "–"
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        case {"text": text, "weight": weight}:
+            return f"{text} (weight {weight:g})"
+        case Mapping():
+            return ", ".join(f"{shown(each)} {name}" for name, each in value.items())
+        case list() | tuple():
+            return "; ".join(map(shown, value))
+    return str(plain(value))
+
+
+def facts(values: Mapping[str, object]) -> None:
+    """Names and values, a line each."""
+    width = max(map(len, values)) + 2
+    for name, value in values.items():
+        say(f"{name + ':':{width}}{shown(value)}")
 
 
 @contextmanager
@@ -66,3 +102,21 @@ def progress(label: str) -> Iterator[Any]:
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, of_all: bar.update(task, completed=done, total=of_all)
+
+
+@contextmanager
+def patience(label: str) -> Iterator[None]:
+    """On a terminal, say after a second that the work goes on; what has a bar of its own shows both."""
+    if not err.is_terminal:
+        yield
+        return
+    waiting = Progress(SpinnerColumn(), TextColumn(f"{label} …"), TimeElapsedColumn(), console=err, transient=True)
+    waiting.add_task("")
+    timer = threading.Timer(PATIENCE, waiting.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        waiting.stop()

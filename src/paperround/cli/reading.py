@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import plain, print_json, progress, say, warn
-from paperround.cli.session import CommandFailedError, JsonFlag, settings, with_parts
+from paperround.cli.output import facts, plain, print_json, progress, say, warn
+from paperround.cli.profiles import Email, Work
+from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, find_subscriber, settings, with_parts
 
 if TYPE_CHECKING:
     from paperround.pipeline.search import Hit
@@ -29,13 +30,16 @@ def search(
     words: Annotated[list[str], typer.Argument(metavar="TEXT…", help="What you look for, in your own words.")],
     source: Annotated[list[str] | None, typer.Option(help="Only works of this source or tag; may be repeated.")] = None,
     days: Annotated[int | None, typer.Option(help="Only works first seen in the last so many days.")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
     subscribe: Annotated[str | None, typer.Option(metavar="EMAIL", help="Make a subscription of this search.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """The works nearest in meaning.
+    """Find the works nearest in meaning.
 
-    Example: paperround search "speculative decoding" --limit 5
+    \b
+    Examples:
+      paperround search "speculative decoding" --limit 5
+      paperround search octopus minds --days 30 --subscribe ada@example.org
     """
     text = " ".join(words)
 
@@ -66,16 +70,21 @@ def search(
 
 def preview(
     context: typer.Context,
-    email: Annotated[str, typer.Argument(metavar="EMAIL")],
+    email: Email,
     days: Annotated[int | None, typer.Option(help="Choose from the last so many days.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML there instead of printing the text.")] = None,
 ) -> None:
-    """The next issue as it would be now; nothing is recorded, nothing sent."""
+    """Show the next issue; nothing is recorded or sent.
+
+    \b
+    Example:
+      paperround preview ada@example.org --days 7 --out next.html
+    """
 
     async def work(parts: "Parts") -> tuple[str, str]:
         from paperround.pipeline import compose
 
-        subscriber = await parts.storage.find_subscriber(email)
+        subscriber = await find_subscriber(parts, email)
         digest = await compose.preview(parts.storage, parts.steps.rules.compose, subscriber, now=parts.clock.now(), days=days)
         content = parts.messages.issue(digest, subscriber, parts.clock.now())
         return content.html, content.text
@@ -88,55 +97,71 @@ def preview(
         typer.echo(text)
 
 
-def send_test(context: typer.Context, email: Annotated[str, typer.Argument(metavar="EMAIL")]) -> None:
-    """Send a subscriber the next issue once, to look at; nothing is recorded."""
+def send_test(context: typer.Context, email: Email, dry_run: DryRun = False) -> None:
+    """Send the next issue once, to look at.
+
+    \b
+    Nothing is recorded: the issue comes again at its time.
+    Example:
+      paperround send-test ada@example.org
+    """
 
     async def work(parts: "Parts") -> str | None:
-        return await parts.steps.send_test(await parts.storage.find_subscriber(email))
+        subscriber = await find_subscriber(parts, email)
+        return None if dry_run else await parts.steps.send_test(subscriber)
 
-    fault = with_parts(context, work)
-    if fault:
+    if fault := with_parts(context, work):
         raise CommandFailedError(f"not sent to {email}: {fault}")
-    say(f"sent a test issue to {email}")
+    say(f"{'would send' if dry_run else 'sent'} a test issue to {email}")
 
 
 @explaining.command("match")
-def explain_match(
-    context: typer.Context, email: str, work: Annotated[str, typer.Argument(metavar="WORK")], json_: JsonFlag = False
-) -> None:
-    """Why a work did or did not match a subscriber."""
+def explain_match(context: typer.Context, email: Email, work: Work, json_: JsonFlag = False) -> None:
+    """Tell why a work did or did not match.
+
+    \b
+    Example:
+      paperround explain match ada@example.org arxiv:2410.01234
+    """
 
     async def explained(parts: "Parts") -> dict[str, Any]:
         from paperround.pipeline import explain
 
-        subscriber = await parts.storage.find_subscriber(email)
+        subscriber = await find_subscriber(parts, email)
         return await explain.explain_match(parts.storage, parts.embedder.model, subscriber, work, now=parts.clock.now())
 
     found = with_parts(context, explained)
     if json_:
         print_json(found)
         return
-    for key, value in found.items():
-        if isinstance(value, dict):
-            say(f"{key}:")
-            for name, each in value.items():
-                say(f"  {name:28}{each:+.3f}" if isinstance(each, float) else f"  {name:28}{each}")
-        else:
-            say(f"{key + ':':14}{value}")
+    facts({key: value for key, value in found.items() if not isinstance(value, dict)})
+    for key, parts in ((key, value) for key, value in found.items() if isinstance(value, dict)):
+        say(f"{key}:")
+        for name, each in parts.items():
+            say(f"  {each:+7.3f}  {name}" if isinstance(each, float) else f"  {name}: {each}")
 
 
 @explaining.command("delivery")
 def explain_delivery(
-    context: typer.Context, email: str, date: Annotated[str | None, typer.Argument(metavar="[DATE]")] = None, json_: JsonFlag = False
+    context: typer.Context,
+    email: Email,
+    date: Annotated[str | None, typer.Argument(metavar="[DATE]", help="Of the issue, as 2026-11-20; default: the latest ones.")] = None,
+    json_: JsonFlag = False,
 ) -> None:
-    """Why a mail was or was not sent."""
+    """Tell why a mail was or was not sent.
 
+    \b
+    Example:
+      paperround explain delivery ada@example.org 2026-11-20
+    """
     from paperround.cli.sources import day_of
+
+    day = day_of(date, "DATE")
 
     async def explained(parts: "Parts") -> list[str]:
         from paperround.pipeline import explain
 
-        return await explain.explain_delivery(parts.storage, await parts.storage.find_subscriber(email), day_of(date))
+        return await explain.explain_delivery(parts.storage, await find_subscriber(parts, email), day)
 
     lines = with_parts(context, explained)
     if json_:
@@ -155,14 +180,16 @@ def evaluate(
     days: Annotated[int, typer.Option(min=1, help="How far back --replay goes.")] = 365,
     json_: JsonFlag = False,
 ) -> None:
-    """Measure the matching, on a dataset or on what your own readers voted.
+    """Measure the matching, on a dataset or on your readers' votes.
 
-    Examples: paperround evaluate my-dataset --rankings rankings.jsonl --json
-              paperround evaluate my-dataset --learning
-              paperround evaluate --replay --days 90
+    \b
+    Examples:
+      paperround evaluate my-dataset --rankings rankings.jsonl --json
+      paperround evaluate my-dataset --learning
+      paperround evaluate --replay --days 90
     """
     if (folder is None) != replay:
-        raise CommandFailedError("evaluate takes either a dataset's folder or --replay")
+        raise typer.BadParameter("either a dataset's folder or --replay is needed", param_hint="DIR")
     figures = replayed(context, days) if folder is None else measured(context, folder, rankings, learning=learning)
     if json_:
         print_json(figures)

@@ -3,16 +3,18 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from paperround.cli.output import warn
+from paperround.cli.output import patience, warn
+from paperround.errors import NotFoundError
 
 if TYPE_CHECKING:
     from paperround.config import Settings
+    from paperround.models import Source, Subscriber
     from paperround.wiring import Parts
 
 Result = TypeVar("Result")
@@ -22,6 +24,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 NowOption = Annotated[
     str | None, typer.Option("--now", metavar="TIME", help="The time of the step, ISO 8601 (2026-11-20T07:30:00Z); default: now.")
 ]
+
+
+GO_ON = "stopped; what was done is kept, run the same command again to go on"
+MOST_SUGGESTED = 50_000  # names among which a mistyped one is looked for
 
 
 class CommandFailedError(Exception):
@@ -63,9 +69,41 @@ def with_parts(
             return await work(parts)
 
     try:
-        return asyncio.run(body())
+        with patience(context.command_path):
+            return asyncio.run(body())
     except asyncio.CancelledError:
-        raise CommandFailedError("stopped by a signal") from None
+        raise CommandFailedError(GO_ON) from None
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name that a mistyped one is nearest to, as a question; nothing where none is near."""
+    from difflib import get_close_matches
+
+    folded = {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold(), folded, n=1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""
+
+
+async def find_subscriber(parts: "Parts", name: str) -> "Subscriber":
+    """By address or id. Raises NotFoundError, with the address that was meant perhaps."""
+    try:
+        return await parts.storage.find_subscriber(name)
+    except NotFoundError as error:
+        known: list[str] = []
+        async for batch in parts.storage.subscribers():
+            known += [each.email for each in batch if each.email]
+            if len(known) >= MOST_SUGGESTED:
+                break
+        raise NotFoundError(f"{error}{meant(name, known)}") from None
+
+
+async def find_source(parts: "Parts", name: str) -> "Source":
+    """By name or address. Raises NotFoundError, with the name that was meant perhaps."""
+    try:
+        return await parts.storage.find_source(name)
+    except NotFoundError as error:
+        known = [text for each in await parts.storage.sources() for text in (each.name, each.location)]
+        raise NotFoundError(f"{error}{meant(name, known)}") from None
 
 
 def parse_time(text: str | None) -> datetime | None:

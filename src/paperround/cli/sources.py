@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import plain, print_json, say, table, warn
-from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, with_parts
+from paperround.cli.output import facts, print_json, say, table
+from paperround.cli.rows import read_file, read_rows, write_csv
+from paperround.cli.session import DryRun, JsonFlag, fail_with, find_source, with_parts
 
 if TYPE_CHECKING:
     from paperround.models import Source, SourceKind
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 group = typer.Typer(help="Where entries come from: feeds, digest pages, files and folders.", no_args_is_help=True)
 
 
+NAME = "A source's name or address."
 PLACES = (
     "A feed, a page that announces one, a digest page, a file, a folder of files; or a shortcut: arxiv:cs.CL, biorxiv:neuroscience, "
     "medrxiv:SUBJECT, hf:daily-papers[/week|/month], hf:search?q=WORDS."
@@ -30,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def shown(source: "Source", health: "Health | None" = None) -> dict[str, object]:
     keys = ("name", "kind", "location", "tags", "state", "last_success_at", "last_new_at", "next_poll_at", "failures", "error")
     told = {"weekly": health.weekly, "concern": health.concern} if health else {}
-    return {key: plain(getattr(source, key)) for key in keys} | told
+    return {key: getattr(source, key) for key in keys} | told
 
 
 @group.command("add")
@@ -48,14 +50,16 @@ def add(
 ) -> None:
     """Add sources.
 
-    Example: paperround sources add arxiv:cs.CL --tag nlp
+    \b
+    Example:
+      paperround sources add arxiv:cs.CL --tag nlp
     """
     from paperround.errors import PaperroundError
     from paperround.pipeline.source_actions import NewSource, add_source
 
     added: list[Source] = []
     failed: list[str] = []
-    given = NewSource(kind=source_kind(kind), name=name, tags=tuple(tag or ()), backlog=backlog, as_of=day_of(as_of))
+    given = NewSource(kind=source_kind(kind), name=name, tags=tuple(tag or ()), backlog=backlog, as_of=day_of(as_of, "--as-of"))
 
     async def work(parts: "Parts") -> None:
         for place in spread(places, failed):
@@ -70,10 +74,7 @@ def add(
     else:
         for source in added:
             say(f"added {source.name} ({source.kind}) {source.location}")
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    fail_with(failed)
 
 
 def source_kind(text: str | None) -> "SourceKind | None":
@@ -85,11 +86,11 @@ def source_kind(text: str | None) -> "SourceKind | None":
     raise typer.BadParameter(f"{text!r} is neither feed nor daily-papers", param_hint="--kind")
 
 
-def day_of(text: str | None) -> date | None:
+def day_of(text: str | None, option: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date such as 2026-11-20", param_hint="--as-of") from None
+        raise typer.BadParameter(f"{text!r} is no date such as 2026-11-20", param_hint=option) from None
 
 
 def spread(places: list[str], failed: list[str]) -> list[str]:
@@ -110,8 +111,12 @@ def spread(places: list[str], failed: list[str]) -> list[str]:
 
 @group.command("list")
 def list_(context: typer.Context, json_: JsonFlag = False) -> None:
-    """List the sources with how each is doing."""
+    """List the sources with how each is doing.
 
+    \b
+    Example:
+      paperround sources list --json
+    """
     from paperround.pipeline.source_actions import healths
 
     async def work(parts: "Parts") -> "list[tuple[Source, Health]]":
@@ -123,10 +128,7 @@ def list_(context: typer.Context, json_: JsonFlag = False) -> None:
         return
     table(
         ["name", "kind", "state", "last read", "next", "a week", "attention", "where"],
-        (
-            [s.name, s.kind, s.state, day(s.last_success_at), day(s.next_poll_at), rounded(h.weekly), h.concern, s.location]
-            for s, h in found
-        ),
+        ([s.name, s.kind, s.state, s.last_success_at, s.next_poll_at, rounded(h.weekly), h.concern, s.location] for s, h in found),
     )
 
 
@@ -134,58 +136,65 @@ def rounded(number: float | None) -> str | None:
     return None if number is None else f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
-def day(moment: object) -> str | None:
-    return str(moment)[:16] if moment else None
-
-
 @group.command("show")
-def show(context: typer.Context, name: str, json_: JsonFlag = False) -> None:
-    """Show one source, by name or address."""
+def show(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help=NAME)], json_: JsonFlag = False) -> None:
+    """Show one source.
 
+    \b
+    Example:
+      paperround sources show "arXiv cs.CL"
+    """
     from paperround.pipeline.source_actions import healths
 
     async def work(parts: "Parts") -> "tuple[Source, Health]":
-        wanted = (await parts.storage.find_source(name)).id
+        wanted = (await find_source(parts, name)).id
         return next(each for each in await healths(parts.storage, parts.clock.now()) if each[0].id == wanted)
 
     source = shown(*with_parts(context, work))
-    if json_:
-        print_json(source)
-        return
-    for key, value in source.items():
-        say(f"{key + ':':18}{value if value not in (None, []) else '–'}")
+    print_json(source) if json_ else facts(source)
 
 
 @group.command("remove")
-def remove(context: typer.Context, names: list[str], dry_run: DryRun = False) -> None:
-    """Remove sources; what they brought stays."""
+def remove(
+    context: typer.Context, names: Annotated[list[str], typer.Argument(metavar="NAME…", help=NAME)], dry_run: DryRun = False
+) -> None:
+    """Remove sources; what they brought stays.
+
+    \b
+    Example:
+      paperround sources remove "arXiv cs.CL" --dry-run
+    """
     from paperround.errors import NotFoundError
 
-    failed = []
+    done, failed = [], []
 
     async def work(parts: "Parts") -> None:
         for name in names:
             try:
-                source = await parts.storage.find_source(name)
+                source = await find_source(parts, name)
             except NotFoundError as error:
                 failed.append(str(error))
                 continue
             if not dry_run:
                 await parts.storage.remove_source(source.id)
-            say(f"{'would remove' if dry_run else 'removed'} {source.name}")
+            done.append(source.name)
 
     with_parts(context, work)
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    for each in done:
+        say(f"{'would remove' if dry_run else 'removed'} {each}")
+    fail_with(failed)
 
 
 @group.command("check")
 def check(
     context: typer.Context, place: Annotated[str, typer.Argument(metavar="URL_OR_PATH", help=PLACES)], json_: JsonFlag = False
 ) -> None:
-    """Tell what would be read from a place, without adding it."""
+    """Tell what would be read from a place, without adding it.
+
+    \b
+    Example:
+      paperround sources check https://example.org/blog
+    """
     from paperround.errors import PaperroundError
     from paperround.pipeline.source_actions import known, look
 
@@ -214,40 +223,58 @@ def check(
             say(f"  {line}")
         if told["added_as"]:
             say(f"  it is a source already: {told['added_as']}")
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    fail_with(failed)
 
 
 @group.command("import")
-def import_(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE.opml")]) -> None:
-    """Add the feeds of an OPML file."""
-    from paperround.pipeline.source_actions import import_opml
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="OPML; or CSV or JSON, as `sources export` writes them.")],
+    json_: JsonFlag = False,
+) -> None:
+    """Add the sources of an OPML, CSV or JSON file.
 
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise CommandFailedError(f"{file}: {error.strerror}") from None
+    \b
+    Example:
+      paperround sources import feeds.opml
+    """
+    from paperround.pipeline.source_actions import import_opml, import_rows
+
+    text = read_file(file)
+    rows = read_rows(file, text)
 
     async def work(parts: "Parts") -> "tuple[list[Source], list[str]]":
-        return await import_opml(parts.storage, parts.fetcher, text, now=parts.clock.now())
+        if rows is None:
+            return await import_opml(parts.storage, parts.fetcher, text, now=parts.clock.now())
+        return await import_rows(parts.storage, parts.fetcher, rows, now=parts.clock.now())
 
     added, failed = with_parts(context, work)
-    say(f"added {len(added)} sources from {file}")
-    for line in failed:
-        warn(line)
-    if failed:
-        raise CommandFailedError
+    if json_:
+        print_json({"added": [shown(source) for source in added], "failed": failed})
+    else:
+        say(f"added {len(added)} sources from {file}")
+    fail_with(failed)
 
 
 @group.command("export")
-def export(context: typer.Context) -> None:
-    """Print the feeds as OPML."""
+def export(
+    context: typer.Context, csv_: Annotated[bool, typer.Option("--csv", help="As CSV instead of OPML.")] = False, json_: JsonFlag = False
+) -> None:
+    """Print the feeds as OPML; all sources as CSV or JSON.
+
+    \b
+    Example:
+      paperround sources export > feeds.opml
+    """
+    from paperround.pipeline.source_actions import write_opml
 
     async def work(parts: "Parts") -> "list[Source]":
         return await parts.storage.sources()
 
-    from paperround.pipeline.source_actions import write_opml
-
-    typer.echo(write_opml(with_parts(context, work)), nl=False)
+    found = with_parts(context, work)
+    if json_:
+        print_json([shown(source) for source in found])
+    elif csv_:
+        write_csv(["location", "name", "kind", "tags"], ([each.location, each.name, each.kind, each.tags] for each in found))
+    else:
+        typer.echo(write_opml(found), nl=False)

@@ -52,14 +52,24 @@ def delivered_counts(delivered: "Delivered") -> dict[str, Any]:
 
 
 def collect(context: typer.Context, now: NowOption = None, json_: JsonFlag = False) -> None:
-    """Read every source that is due."""
+    """Read every source that is due.
+
+    \b
+    Example:
+      paperround collect --json
+    """
     collected = with_parts(context, lambda parts: parts.steps.collect(), now=now)
     complain(collected)
     report(json_, collected_counts(collected), "{fetched} sources read, {new_entries} new entries")
 
 
 def embed(context: typer.Context, now: NowOption = None, json_: JsonFlag = False) -> None:
-    """Turn new works and interests into vectors."""
+    """Turn new works and interests into vectors.
+
+    \b
+    Example:
+      paperround embed
+    """
 
     async def work(parts: "Parts") -> dict[str, int]:
         with progress("embedding") as bar:
@@ -70,7 +80,12 @@ def embed(context: typer.Context, now: NowOption = None, json_: JsonFlag = False
 
 
 def compose(context: typer.Context, now: NowOption = None, json_: JsonFlag = False) -> None:
-    """Decide and record the issues of all who are due."""
+    """Decide and record the issues of all who are due.
+
+    \b
+    Example:
+      paperround compose --now 2026-11-20T07:30:00Z
+    """
 
     async def work(parts: "Parts") -> dict[str, int]:
         composed = await parts.steps.compose()
@@ -88,7 +103,13 @@ def deliver(
     dry_run: DryRun = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Send what is due."""
+    """Send what is due.
+
+    \b
+    Examples:
+      paperround deliver --dry-run
+      paperround deliver --resend-in-doubt
+    """
 
     async def work(parts: "Parts") -> "Delivered | dict[str, int]":
         if dry_run:
@@ -108,9 +129,12 @@ def deliver(
 
 
 def run(context: typer.Context, now: NowOption = None, dry_run: DryRun = False, json_: JsonFlag = False) -> None:
-    """All steps in order, for what is due. Twice in the same period sends nothing the second time.
+    """Do all steps in order, for what is due.
 
-    Example: paperround run --json
+    \b
+    Twice in the same period sends nothing the second time.
+    Example:
+      paperround run --json
     """
     if dry_run:
         _dry_run(context, now, json_)
@@ -160,7 +184,13 @@ def serve(
     no_delivery: Annotated[bool, typer.Option("--no-delivery", help="Send nothing.")] = False,
     inbox: Annotated[bool, typer.Option("--inbox", help="Also take in mail: subscriptions, replies, bounces.")] = False,
 ) -> None:
-    """Web, scheduler and delivery in one process, until SIGTERM."""
+    """Serve web, scheduler and delivery in one process.
+
+    \b
+    Until SIGTERM; what is under way then ends first.
+    Example:
+      paperround serve --inbox
+    """
     from paperround.serving import serve_forever
 
     serve_forever(settings(context), web=not no_web, scheduler=not no_scheduler, delivery=not no_delivery, inbox=inbox)

@@ -14,7 +14,7 @@ from paperround.sources.health import Health
 from paperround.sources.opml import write_opml
 from paperround.sources.shortcuts import expanded
 
-__all__ = ["Health", "NewSource", "Seen", "add_source", "expanded", "healths", "import_opml", "known", "look", "write_opml"]
+__all__ = ["Health", "NewSource", "Seen", "add_source", "expanded", "healths", "import_opml", "import_rows", "known", "look", "write_opml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,16 +134,39 @@ def free_name(wanted: str, taken: Sequence[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-async def import_opml(storage: Storage, fetcher: Fetcher, text: bytes, *, now: datetime) -> tuple[list[Source], list[str]]:
+Imported = tuple[list[Source], list[str]]  # what was added, and a line for each place that was not
+
+
+async def import_opml(storage: Storage, fetcher: Fetcher, text: bytes, *, now: datetime) -> Imported:
     """Add the feeds of an OPML file; one that cannot be added fails alone. Raises ParseError for what is no OPML."""
+    places = [
+        (outline.url, NewSource(name=outline.title or None, tags=outline.tags, outline=outline.kept)) for outline in opml.read_opml(text)
+    ]
+    return await _import(storage, fetcher, places, now=now)
+
+
+async def import_rows(storage: Storage, fetcher: Fetcher, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> Imported:
+    """The same of rows with a location (or url), and maybe name (or title), kind and tags, a list or separated by semicolons."""
+    places = []
+    for row in rows:
+        tags = row.get("tags") or ()
+        tags = tags.split(";") if isinstance(tags, str) else tags
+        kind = SourceKind(row["kind"]) if row.get("kind") in list(SourceKind) else None
+        given = NewSource(
+            name=row.get("name") or row.get("title") or None, kind=kind, tags=tuple(tag.strip() for tag in tags if tag.strip())
+        )
+        places.append((str(row.get("location") or row.get("url") or "").strip(), given))
+    return await _import(storage, fetcher, places, now=now)
+
+
+async def _import(storage: Storage, fetcher: Fetcher, places: Sequence[tuple[str, NewSource]], *, now: datetime) -> Imported:
     added, failed = [], []
-    for outline in opml.read_opml(text):
-        given = NewSource(name=outline.title or None, tags=outline.tags, outline=outline.kept)
-        if is_file(outline.url):  # a list from elsewhere names no files of this machine
-            failed.append(f"{outline.url}: only http and https addresses are imported")
+    for place, given in places:
+        if is_file(place):  # a list from elsewhere names no files of this machine
+            failed.append(f"{place or 'a row without location'}: only http and https addresses are imported")
             continue
         try:
-            added.append(await add_source(storage, fetcher, outline.url, given, now=now))
+            added.append(await add_source(storage, fetcher, place, given, now=now))
         except (PaperroundError, ValueError) as error:
             failed.append(str(error))
     return added, failed

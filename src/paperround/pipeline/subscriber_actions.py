@@ -28,13 +28,14 @@ from paperround.pipeline.interfaces import Clock, Storage
 from paperround.records import Layer, NewDelivery
 from paperround.subscribers import consent, profile_layers, signed_links
 from paperround.subscribers.consent import EventKind
+from paperround.subscribers.imports import LEFT
 from paperround.subscribers.profile_layers import FILE, READER
 from paperround.subscribers.profile_values import check_values
 from paperround.subscribers.signed_links import KeyRing, Purpose
 
 FRESH = timedelta(hours=1)  # how long a link to the owner's page, or to a new address, is good
 FORGOTTEN, MOVED = "forgotten", "moved"  # suppressions of a hashed address: they keep loads out, not the person
-NO_HINDRANCE = (None, FORGOTTEN, MOVED)
+NO_HINDRANCE = (None, FORGOTTEN, MOVED, LEFT)
 CONFIRM_ONCE_IN = timedelta(hours=24)  # confirmation mails to one mailbox, however it is spelt
 MOVES_ASKED = 3  # questions to one new address within that time, one after the other's link has ended
 READ_NOTED = timedelta(days=1)  # when a feed was read is kept to the day
@@ -151,15 +152,16 @@ class SubscriberActions:
         subscriber = await self._add(None, wanted, self._event(None, EventKind.ASKED, way, address_prefix=address_prefix), layer=READER)
         return await self.confirm(subscriber, way=way, address_prefix=address_prefix)
 
-    async def add(self, email: str, values: Mapping[str, object], *, active: bool, way: str = "cli") -> Subscriber:
+    async def add(self, email: str, values: Mapping[str, object], *, active: bool, way: str = "cli", **evidence: str | None) -> Subscriber:
         """An administrator adds an address; `active` vouches for a consent given elsewhere, else they are asked by mail first.
 
+        `evidence` of that consent is kept with it: a note, the address_prefix.
         Raises AlreadyExistsError, ConsentError (suppressed, or left and not vouched for), ProfileError, ValueError."""
         address = signed_links.normalise_email(email)
         wanted = self.checked(values, address)
         kind = EventKind.IMPORTED if way == "import" else EventKind.ADMIN
         known = await self.find(address)
-        event = self._event(known, kind, way, evidence=active)
+        event = self._event(known, kind, way, evidence=active, **evidence)
         if known is not None and known.state is event.state:
             raise AlreadyExistsError(f"{address} is {known.state} already")
         if reason := await self.suppressed(address):
@@ -292,6 +294,11 @@ class SubscriberActions:
 
     async def suppress(self, address: str, *, reason: str, evidence: str) -> None:
         await self.storage.suppress(address, reason=reason, evidence=evidence[:500], now=self.clock.now())
+
+    async def unsuppress(self, address: str) -> bool:
+        """Allow an address to be mailed again, also where only its hash is kept; whether there was anything to lift."""
+        names = [address, *signed_links.address_hashes(self.keys, address)]
+        return any([await self.storage.unsuppress(name) for name in names])
 
     async def suppressed(self, address: str) -> str | None:
         """Why an address is never mailed; None when it may be."""

@@ -204,12 +204,19 @@ class EntryRows:
         return (await self.works([found[reference]]))[found[reference]]
 
     async def resolve(self, references: Sequence[str]) -> dict[str, WorkId]:
-        found: dict[str, WorkId] = {}
+        ways = {each: [lookups(name) for name in names_in(each.strip())] for each in references}
+        wanted: dict[str, set[str | int]] = {}
+        for kind, value in {lookup for several in ways.values() for way in several for lookup in way}:
+            wanted.setdefault(kind, set()).add(value)
+        known: dict[Lookup, int] = {}
         async with self.db.reading() as connection:
-            for reference in references:
-                work_id = await find(connection, reference.strip())
-                if work_id is not None:
-                    found[reference] = WorkId(work_id)
+            for kind, values in wanted.items():
+                known |= {(kind, value): number for value, number in (await looked_up(connection, kind, values)).items()}
+        found = {}
+        for reference, several in ways.items():
+            oldest = [min(numbers) for way in several if (numbers := [known[each] for each in way if each in known])]
+            if oldest:
+                found[reference] = WorkId(oldest[0])
         return found
 
     async def count_works(self) -> int:
@@ -217,23 +224,44 @@ class EntryRows:
             return (await connection.execute(select(func.count()).select_from(works))).scalar_one()
 
 
-async def find(connection: AsyncConnection, reference: str) -> int | None:
+Lookup = tuple[str, str | int]  # a kind of LOOKED_UP and a value
+LOOKED_UP = {  # where each kind stands, and the work it names there
+    "id": (works.c.id, works.c.id),
+    "arxiv": (works.c.arxiv_id, works.c.id),
+    "doi": (works.c.doi, works.c.id),
+    "url": (works.c.url, works.c.id),
+    "mentioned": (mentions.c.url, mentions.c.work_id),
+    "title": (func.lower(works.c.title), works.c.id),
+}
+
+
+def names_in(reference: str) -> tuple[str, ...]:
     """One reference a person wrote: number, arxiv:…, doi:…, address, title; or the first of these with a title after them."""
     named, title = split_reference(reference)
-    if named and title:
-        return await find(connection, named) or await find(connection, title)
-    name, colon, rest = reference.partition(":")
-    if reference.isdigit():
-        numbers = await surviving(connection, [WorkId(int(reference))])
-        wanted = works.c.id == numbers[WorkId(int(reference))]
-    elif colon and name.casefold() == "arxiv":
-        wanted = works.c.arxiv_id == rest.strip().partition("v")[0]
-    elif colon and name.casefold() == "doi":
-        wanted = works.c.doi == rest.strip().casefold()
-    else:
-        mentioned = select(mentions.c.work_id).where(mentions.c.url == reference)
-        wanted = or_(works.c.url == reference, works.c.id.in_(mentioned), func.lower(works.c.title) == reference.lower())
-    return (await connection.execute(select(works.c.id).where(wanted).order_by(works.c.id))).scalars().first()
+    return (named, title) if named and title else (reference,)
+
+
+def lookups(name: str) -> list[Lookup]:
+    """Where one name is looked for; the oldest work found counts."""
+    kind, colon, rest = name.partition(":")
+    if name.isdigit():
+        return [("id", int(name))]
+    if colon and kind.casefold() == "arxiv":
+        return [("arxiv", rest.strip().partition("v")[0])]
+    if colon and kind.casefold() == "doi":
+        return [("doi", rest.strip().casefold())]
+    return [("url", name), ("mentioned", name), ("title", name.lower())]
+
+
+async def looked_up(connection: AsyncConnection, kind: str, values: Iterable[str | int]) -> dict[str | int, int]:
+    """The oldest work that each value names."""
+    column, number = LOOKED_UP[kind]
+    real = dict(await surviving(connection, list(map(WorkId, map(int, values))))) if kind == "id" else {each: each for each in values}
+    found: dict[str | int, int] = {}
+    for batch in batches(sorted(set(real.values()))):
+        query = select(column.label("value"), func.min(number).label("number")).where(column.in_(batch)).group_by(column)
+        found |= {row.value: row.number for row in await connection.execute(query)}
+    return {value: found[now] for value, now in real.items() if now in found}
 
 
 async def surviving(connection: AsyncConnection, ids: Sequence[WorkId]) -> dict[WorkId, WorkId]:

@@ -92,14 +92,14 @@ class Worker:
     async def until_stopped_or_cut_off(self, queues: Sequence[str], concurrency: int) -> None:
         """Take jobs. Returns when told to stop, with what was under way ended; or, after a pause, when the database went away."""
         from procrastinate.exceptions import ConnectorException
-        from psycopg import Error
+        from psycopg import Error, InterfaceError, OperationalError
 
         try:
             async with self.app.open_async():
                 await self.sweep()
                 taking = asyncio.create_task(
                     self.app.run_worker_async(
-                        queues=queues,
+                        queues=list(queues),
                         concurrency=concurrency,
                         install_signal_handlers=False,
                         delete_jobs="successful",
@@ -110,7 +110,10 @@ class Worker:
                 )
                 await self._watch_over(taking)
         except (ConnectorException, Error, OSError) as error:
-            log.warning("the database is away", why=str(error.__cause__ or error).strip())
+            cause = error.__cause__ or error
+            if not isinstance(cause, OperationalError | InterfaceError | OSError):
+                raise
+            log.warning("the database is away", why=str(cause).strip())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), PAUSE)
 

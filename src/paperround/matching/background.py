@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ Floats = NDArray[np.float32]
 
 # Chosen on folds of the old items of a real library data set (citeulike-a; a fifth of them played the new ones), the same for whole
 # libraries, three works and three words.
-REMEMBERED = 8_000  # readings of readers' rows kept between batches: 90 MB at most
+REMEMBERED = 16_000  # readings of readers' rows kept between batches: 95 MB at most, as float16
 MOST_TEXTS = 20_000  # kept: 15 MB as float16; more changed nothing measurable
 SAMPLE = 512  # texts over which a reader's scores are standardised
 LANDMARKS = 2048  # points that carry the kernel's low-rank part; 1024 lose 1 % of nDCG@10, 512 2 %
@@ -150,25 +151,28 @@ class Background:
         return _Neighbourhood(self.texts, self.search)
 
     @cached_property
-    def _remembered(self) -> dict[tuple[bool, bytes], Readings]:
+    def _remembered(self) -> dict[bytes, tuple[NDArray[np.float16], ...]]:
         return {}
 
     def recall(self, rows: Sequence[tuple[bool, Floats]]) -> Readings:
-        """The readings of single vectors, words or not; those read lately are remembered, so that the next batch of readers finds them."""
-        keys = [(words, vector.tobytes()) for words, vector in rows]
-        if len(self._remembered) + len(keys) > REMEMBERED:
-            self._remembered.clear()
-        known = self._remembered
+        """The readings of single vectors, words or not, in half precision; those read lately are remembered, so that the next batch of
+        readers finds them."""
+        if not rows:
+            return self.sample.take(np.zeros(0, np.int64))
+        keys = [blake2b(vector.tobytes(), digest_size=16, salt=b"words" if words else b"").digest() for words, vector in rows]
+        found = {key: self._remembered[key] for key in keys if key in self._remembered}
+        fresh: dict[bytes, tuple[NDArray[np.float16], ...]] = {}
         for kind in (True, False):
-            missing = {key: vector for key, (words, vector) in zip(keys, rows, strict=True) if words is kind and key not in known}
+            missing = {key: vector for key, (words, vector) in zip(keys, rows, strict=True) if words is kind and key not in found}
             if missing:
                 read = self.read(np.stack(list(missing.values())), words=kind)
-                for row, key in enumerate(missing):
-                    self._remembered[key] = Readings(read.unit[row], read.low_rank[row], read.plain[row])
-        found = [self._remembered[key] for key in keys]
-        if not found:
-            return self.sample.take(np.zeros(0, np.int64))
-        return Readings(*(np.stack([getattr(each, name) for each in found]) for name in ("unit", "low_rank", "plain")))
+                halves = [each.astype(np.float16) for each in (read.unit, read.low_rank, read.plain)]
+                fresh |= {key: tuple(half[row].copy() for half in halves) for row, key in enumerate(missing)}
+        for key in list(self._remembered)[: max(0, len(self._remembered) + len(fresh) - REMEMBERED)]:
+            del self._remembered[key]
+        self._remembered.update(fresh)
+        found |= fresh
+        return Readings(*(np.stack(each).astype(np.float32) for each in zip(*(found[key] for key in keys), strict=True)))
 
     def read(self, vectors: Floats, *, words: bool = False) -> Readings:
         """Vectors (n, d) of works, or of `words` that a reader typed, as the scorer reads them."""

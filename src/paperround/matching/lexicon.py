@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 Rows = Any  # scipy.sparse.csr_array (texts, BUCKETS), rows of length 1 or empty; scipy has no types
 
 BUCKETS = 2**18  # words are told apart by a hash of 18 bits: in a day's texts one word in twenty meets another, mostly a rare one
-REMEMBERED = 8_000  # texts whose words are kept between batches of readers
+REMEMBERED = 16_000  # texts whose words are kept between batches of readers
 # An abstract is read by its words too, a title is not: so many words have no weight yet, so many the whole.
 FROM_WORDS, ALL_WORDS = 25, 80
 _WORD = re.compile(r"[^\W\d_][\w\-]{2,}")
@@ -72,9 +72,9 @@ class Lexicon:
 
     def read(self, texts: Sequence[str]) -> Rows:
         """(n, BUCKETS). Texts read lately are remembered."""
-        if len(self._known) + len(texts) > REMEMBERED:
-            self._known.clear()
         found = [self._known.get(text) or self._known.setdefault(text, self._row(text)) for text in texts]
+        for text in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
+            del self._known[text]
         starts = np.concatenate(([0], np.cumsum([len(buckets) for buckets, _ in found]))).astype(np.int32)
         if not found:
             return sparse.csr_array((0, BUCKETS), dtype=np.float32)

@@ -26,7 +26,7 @@ from paperround.models import (
     WorkId,
 )
 from paperround.pipeline.interfaces import Storage
-from paperround.pipeline.readers import load_background, load_readers
+from paperround.pipeline.readers import Shelf, load_background, load_readers
 from paperround.records import NewDelivery, NewDigest
 
 BATCH = 500  # subscribers decided and recorded together
@@ -65,6 +65,7 @@ class Pool:
     sources: tuple[frozenset[str], ...]  # names and tags that carried each
     background: Background
     regions: exploration.Regions | None  # None where there is no work
+    shelf: Shelf
     troubled: tuple[Source, ...] = ()  # those that an issue has to admit something of
 
     @property
@@ -72,7 +73,7 @@ class Pool:
         return dict(zip(self.block.ids, self.block.vectors, strict=True))
 
 
-async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, now: datetime) -> Pool:
+async def load_pool(storage: Storage, rules: ComposeRules, shelf: Shelf, *, since: datetime, now: datetime) -> Pool:
     """Every work first seen or materially changed after `since`, embedded, published at most 30 days before it was seen."""
     found = {work.id: work for work in await storage.works_seen(since, now) if rules.any_age or selection.fresh(work)}
     ids, vectors = await storage.work_vectors(rules.model, list(found))
@@ -89,6 +90,7 @@ async def load_pool(storage: Storage, rules: ComposeRules, *, since: datetime, n
         ),
         regions=exploration.Regions.of(ids, vectors) if ids else None,
         background=await load_background(storage, rules.model, vectors.shape[1] if len(ids) else 0),
+        shelf=shelf,
         troubled=source_notes.troubled(sources, now),
     )
 
@@ -106,12 +108,12 @@ class Pools:
     """The pools of one run."""
 
     def __init__(self, storage: Storage, rules: ComposeRules, now: datetime) -> None:
-        self.storage, self.rules, self.now = storage, rules, now
+        self.storage, self.rules, self.now, self.shelf = storage, rules, now, Shelf(storage, rules.model)
         self._ready: dict[float, Pool] = {}
 
     async def of(self, days: float) -> Pool:
         if days not in self._ready:
-            self._ready[days] = await load_pool(self.storage, self.rules, since=self.now - timedelta(days=days), now=self.now)
+            self._ready[days] = await load_pool(self.storage, self.rules, self.shelf, since=self.now - timedelta(days=days), now=self.now)
         return self._ready[days]
 
 
@@ -156,7 +158,7 @@ async def decide(
     since: datetime | None = None,
 ) -> list[NewDigest]:
     """The issues of these subscribers, decided and not yet recorded. `since` overrides each one's own window (previews)."""
-    readers = await load_readers(storage, rules.model, subscribers, pool.background, now=now)
+    readers = await load_readers(storage, rules.model, subscribers, pool.background, now=now, shelf=pool.shelf)
     issued = await storage.issued_works([subscriber.id for subscriber in subscribers])
     windows = [since or selection.since_for(subscriber, now) for subscriber in subscribers]
     allowed = allowed_works(pool, subscribers, windows, issued)

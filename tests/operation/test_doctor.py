@@ -671,6 +671,14 @@ async def test_what_is_told_holds_no_password_and_nothing_was_sent(world: World)
     assert [server[0].said(verb) for verb in ("RCPT", "DATA")] == [[], []]
 
 
+async def test_no_server_paints_the_administrators_terminal(world: World) -> None:
+    world.relay["faults"] = [world.smtp.Fault(step="banner", do="554 \x1b[2J\x1b]0;all is well\x07 go")]
+    world.zone["news.example TXT"] = ["v=spf1 \x1b[31mmx -all"]
+    found = await world.findings()
+    assert {each.code for each in found} == {"relay-refuses", "spf-broken"}
+    assert all(text.isprintable() for each in found for text in each.as_json().values())
+
+
 # ---------------------------------------------------------------- the command
 
 

@@ -177,7 +177,7 @@ def of_database(facts: DatabaseFacts, now: datetime) -> Iterator[Finding]:
     elif facts.problem:
         yield found("database", facts.problem, "run: paperround db upgrade, or check: database = …")
     for fault in facts.faults[:3]:
-        yield found("database-damaged", f"{facts.shown}: {fault}", "run: paperround db restore FILE DIR, from the newest backup")
+        yield found("database-damaged", f"{facts.shown}: {fault}", "run: paperround db restore, from the newest backup")
     if facts.free is not None and facts.free < max(LEAST_FREE, facts.size):
         code = "disk-full" if facts.free < LEAST_FREE else "disk-low"
         yield found(

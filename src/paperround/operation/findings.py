@@ -34,7 +34,12 @@ class Finding:
 
 
 def found(code: str, what: str, change: str) -> Finding:
-    return Finding(code=code, what=what, change=change)
+    """What others say (a banner, a record) stands in it: without what a terminal would obey."""
+    return Finding(code=code, what=_printable(what), change=_printable(change))
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text)[:500]
 
 
 FINDINGS: dict[str, tuple[Severity, str]] = {

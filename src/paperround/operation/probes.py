@@ -79,7 +79,7 @@ async def examine(setup: Setup, ways: Ways, *, now: datetime, connections: int) 
     test_mail = start("files", asyncio.to_thread(signed_mail, ways, setup.list_id))
     relays = [start(f"relay {each.host}", look_at_relay(each, setup, ways.tls)) for each in setup.relays]
     mail, reached = await test_mail, [each for each in [await relay for relay in relays] if each]
-    names = await start("DNS", look_at_names(setup, ways, reached, mail)) if setup.bulk else None
+    names = await start("DNS", look_at_names(setup, ways, reached, mail)) if setup.bulk and "." in setup.from_domain else None
     findings += [*doctor.of_setup(setup), *(names or [])]
     findings += [each for file in await files or [] for each in doctor.of_file(file)]
     database = await looking

@@ -83,6 +83,7 @@ def example_value(key: tuple[str, ...], folder: Path) -> str:
         "lmtp": "127.0.0.1:8024",
         "imap": "imaps://paper@mail.example.org/INBOX",
         "precision": "fp32",
+        "engine": "queue",
         "colour": "#112233",
         "colour_dark": "#112233",
         "explore": "false",

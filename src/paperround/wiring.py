@@ -84,9 +84,8 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open what every step needs, lazily where it costs: the model, the templates and the relay wait for their first use.
 
-    `now`: the clock of the steps stands there. `upgrade`: an older database is brought to this version. `keys`: instead of the key
-    file. `serving`: the model is run in a child process that ends after its work, or, where a queue does the steps, by the processes that
-    have `embeds`. `any_age`: works count as new however long ago they were published. Raises ConfigError and StorageError."""
+    `now`: the clock of the steps stands there. `keys`: instead of the key file. `serving`: the model runs in a child process that ends
+    after its work, or, where a queue does the steps, in those that have `embeds`. `any_age`: works may be old. Raises StorageError."""
     wall, ring = SystemClock(), KeyRing(tuple(keys) if keys is not None else read_keys(settings))
     clock: Clock = Standing(now) if now else wall
     async with AsyncExitStack() as stack:
@@ -94,13 +93,9 @@ async def open_parts(
         stack.push_async_callback(storage.close)
         fetcher = await stack.enter_async_context(aclosing(build_fetcher(settings)))
         queue = open_queue(settings, storage)
-        embedder = build_embedder(settings, in_child=serving and queue is None)
-        if queue and serving and not embeds:
-            embedder = QueuedEmbedder(embedder, storage, queue.ask_for_words)
-        offers = Offers(base_url=settings.base_url, list_address=settings.list.address, bounce_domain=settings.bounce_domain)
-        messages = Messages(
-            storage=storage, load_templates=template_loader(settings).load, keys=ring, identity=settings.identity, offers=offers
-        )
+        embedder = build_embedder(settings, in_child=serving and not queue)
+        embedder = QueuedEmbedder(embedder, storage, queue.ask_for_words) if queue and serving and not embeds else embedder
+        messages = build_messages(settings, storage, ring)
         rules = step_rules(settings, embedder.model, any_age=any_age)
         look = looker(storage, embedder, rules.compose, clock) if serving else None
         actions = SubscriberActions(storage=storage, clock=clock, keys=ring, rules=action_rules(settings), last_week=look)
@@ -145,6 +140,11 @@ def host_group(location: str) -> str:
     """Whose pace a source's address is asked at: hosts of one name are asked one after the other."""
     host = (urlsplit(location).hostname or "").rstrip(".")
     return next((domain for domain in PACE if host == domain or host.endswith(f".{domain}")), host)
+
+
+def build_messages(settings: Settings, storage: Storage, keys: KeyRing) -> Messages:
+    offers = Offers(base_url=settings.base_url, list_address=settings.list.address, bounce_domain=settings.bounce_domain)
+    return Messages(storage=storage, load_templates=template_loader(settings).load, keys=keys, identity=settings.identity, offers=offers)
 
 
 def build_fetcher(settings: Settings) -> HttpFetcher:

@@ -77,6 +77,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         return real("127.0.0.1", *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", local)
+    monkeypatch.setattr(probes, "LOCK_STEP", 0.1)
 
 
 # ---------------------------------------------------------------- a world in which all is well
@@ -465,7 +466,7 @@ PLANTED: dict[str, tuple[str, Callable[[World], None]]] = {
     ),
     "a relay for small mails": ("relay-size", relay(size=100_000)),
     "a reader whom the relay cannot name": ("relay-no-utf8", several(relay(smtputf8=False), reader("jürgen@example.org"))),
-    "a relay that is far away": ("relay-far", relay(latency=0.15)),
+    "a relay that is far away": ("relay-far", relay(latency=0.11)),
     "a box that overwrites what the relay says": ("relay-filtered", refuses("banner", "220 *******************************")),
     # names
     "no SPF": ("spf-missing", zone(spf=[])),

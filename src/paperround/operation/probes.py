@@ -33,6 +33,7 @@ Result = TypeVar("Result")
 
 PATIENCE = {"files": 5.0, "database": 120.0, "model": 120.0, "relay": 20.0, "web": 20.0, "DNS": 30.0}  # seconds for each probe
 STEP = 8.0  # seconds for one answer
+LOCK_STEP = 3.0  # seconds that a write of another may take
 ABSTRACT = "Visual tokens are dropped layer by layer where attention no longer reads them, and the model keeps its accuracy. " * 8
 ABSTRACTS = 16
 NEWEST = 200  # mails of an inbox that are looked through for one of ours
@@ -86,7 +87,9 @@ async def examine(setup: Setup, ways: Ways, *, now: datetime, connections: int) 
     findings += doctor.of_database(database, now) if database else []
     for each in reached:
         beyond_ascii = database.beyond_ascii if database else 0
-        findings += doctor.of_relay(each, sender=setup.sender, connections=connections, beyond_ascii=beyond_ascii, now=now)
+        findings += doctor.of_relay(
+            each, sender=f"bounce@{setup.bounce_domain}", connections=connections, beyond_ascii=beyond_ascii, now=now
+        )
     answered, read = await web, await model
     findings += doctor.of_web(answered, setup.base_url, bulk=setup.bulk, now=now) if answered else []
     findings += doctor.of_mail(mail, setup.from_domain) if mail else []
@@ -129,7 +132,7 @@ async def look_at_database(ways: Ways, timezone: str, now: datetime) -> Database
 
 def _locked(file: Path) -> bool:
     with suppress(sqlite3.Error):  # what else is wrong is told when it is opened
-        connection = sqlite3.connect(f"{file.as_uri()}?mode=rw", timeout=3, isolation_level=None, uri=True)
+        connection = sqlite3.connect(f"{file.as_uri()}?mode=rw", timeout=LOCK_STEP, isolation_level=None, uri=True)
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")

@@ -35,6 +35,7 @@ def test_a_source_that_brings_what_it_always_brings_is_well() -> None:
 def test_a_weekday_with_nothing_where_there_are_always_forty_is_told() -> None:
     concern = health_of(SOURCE, weekdays(without=0), NOW).concern
     assert concern == "brought nothing in the last day; the same day of the last weeks it was 40, 40, 40"
+    assert not health_of(SOURCE, weekdays(without=0), NOW).sure, "tomorrow's poll may bring it"
 
 
 def test_a_weekend_without_news_and_a_day_that_was_empty_before_are_as_always() -> None:
@@ -43,7 +44,7 @@ def test_a_weekend_without_news_and_a_day_that_was_empty_before_are_as_always() 
     assert health_of(SOURCE, [each for each in weekdays(without=0) if each != weekdays()[5]], NOW).concern is None
 
 
-@pytest.mark.parametrize(("hours", "quiet", "told"), [(1, 2, False), (1, 4, True), (24 * 7, 30, False), (24 * 7, 50, True)])
+@pytest.mark.parametrize(("hours", "quiet", "told"), [(1, 3, False), (1, 5, True), (24 * 7, 30, False), (24 * 7, 50, True)])
 def test_silence_is_measured_by_the_source_s_own_rhythm(hours: int, quiet: int, told: bool) -> None:
     source = replace(SOURCE, interval=hours * 3600.0, last_new_at=NOW - quiet * DAY)
     assert (health_of(source, [], NOW).concern is not None) is told

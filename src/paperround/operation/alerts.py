@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
-from paperround.models import DeliveryState, Source, SourceState
+from paperround.models import DeliveryState, SourceState
 from paperround.pipeline.status import HARMFUL, WORRYING
 from paperround.pipeline.watch import DAY, MANY, Facts, Finding, Judgement
-from paperround.sources.health import WEEKS, health_of
+from paperround.sources.health import WEEKS, days_back, health_of
 
 FEWEST_COMPLAINTS = 2  # one reader's slip is no rate
 Group = tuple[str, list[str], str]  # heading, lines, advice
@@ -93,9 +94,10 @@ def _readers(facts: Facts) -> Iterator[Finding]:
         name, due = reader.email or reader.public_id, reader.next_due_at or facts.now
         yield Finding(kind="no-issue", about=str(reader.id), text=f"{name} was due at {_told(due)}")
     kinds = {DeliveryState.FAILED: "mail-failed", DeliveryState.IN_DOUBT: "mail-doubtful", DeliveryState.DEFERRED: "mail-stuck"}
-    for mail in facts.late:
-        about, text = str(mail.subscriber_id), f"{mail.recipient}, issue of {_told(mail.created_at)}: {mail.reply or 'no answer'}"
-        yield Finding(kind=kinds[mail.state], about=about, text=text)
+    latest = {(kinds[mail.state], mail.subscriber_id): mail for mail in reversed(facts.late)}
+    for (kind, reader_id), mail in latest.items():
+        text = f"{mail.recipient}, issue of {_told(mail.created_at)}: {mail.reply or 'no answer'}"
+        yield Finding(kind=kind, about=str(reader_id), text=text)
 
 
 def _machinery(facts: Facts) -> Iterator[Finding]:
@@ -116,39 +118,45 @@ def _machinery(facts: Facts) -> Iterator[Finding]:
 
 
 def _all_empty(facts: Facts) -> str | None:
-    """A day on which every issue was empty, unlike the same day of the last weeks. A reader's share of full ones is estimated with one full
-    and one empty more than were seen (the rule of succession), so that little history tells little."""
+    """A day on which every issue was empty, where on the same day of each of the last weeks most were not. A share is estimated with one
+    full and one empty issue more than were seen (the rule of succession), so that little history tells little."""
     by_day = [[0, 0] for _ in range(7 * WEEKS)]
     for moment, issues, full in facts.yields:
         if 0 <= (back := (facts.now - moment) // DAY) < len(by_day):
             by_day[back][0] += issues
             by_day[back][1] += full
     (today, full_today), before = by_day[0], by_day[7::7]
-    issues, full = (sum(column) for column in zip(*before, strict=True))
-    if not today or full_today or (1 - (full + 1) / (issues + 2)) ** today >= SURPRISE:
+    usual = min((full + 1) / (issues + 2) for issues, full in before)
+    if not today or full_today or usual <= 0.5 or (1 - usual) ** today >= SURPRISE:
         return None
-    return f"all {today} issues of the last day; on the same day of the last weeks {full} of {issues} had items"
+    return f"all {today} issues of the last day; on the same day of the last weeks at least {usual:.0%} had items"
 
 
 def _sources(facts: Facts) -> Iterator[Finding]:
-    silent = []
+    nothing = _nothing_new(facts)
+    if nothing:
+        yield Finding(kind="nothing-new", about=ABOUT_ALL, text=nothing)
     for source in facts.sources:
-        if source.state is not SourceState.ACTIVE:
-            if source.error:  # without one somebody paused it by hand
-                yield Finding(kind="source-ended", about=str(source.id), text=f"{source.name} is {source.state}: {source.error}")
-        elif source.failing_since:
-            if facts.now - source.failing_since >= DAY:
-                yield Finding(kind="source-failing", about=str(source.id), text=f"{source.name} {_concern(facts, source)}")
-        elif not source.error and (line := _concern(facts, source)):
-            silent.append(Finding(kind="source-silent", about=str(source.id), text=f"{source.name} {line}"))
-    if len(silent) > 1 and len(silent) == sum(bool(facts.arrivals.get(source.id)) for source in facts.sources):
-        yield Finding(kind="nothing-new", about=ABOUT_ALL, text=f"none of {len(silent)} sources brought anything in the last day")
-    else:
-        yield from silent
+        health = health_of(source, facts.arrivals.get(source.id, ()), facts.now)
+        ended = source.state is not SourceState.ACTIVE
+        kind = "source-ended" if ended else "source-failing" if source.error else "source-silent"
+        if health.sure and not (nothing and kind == "source-silent"):
+            yield Finding(kind=kind, about=str(source.id), text=f"{source.name} {health.concern}")
 
 
-def _concern(facts: Facts, source: Source) -> str | None:
-    return health_of(source, facts.arrivals.get(source.id, ()), facts.now).concern
+def _nothing_new(facts: Facts) -> str | None:
+    """A day on which no source brought anything, where on the same day of the last weeks each brought something, on the average."""
+    together = [0] * 7 * WEEKS
+    for source in facts.sources:
+        counts = days_back(source, facts.arrivals.get(source.id, ()), facts.now)
+        together = [one + other for one, other in zip_longest(together, counts, fillvalue=0)]
+    if len(facts.sources) < 2 or together[0] or min(together[7::7]) < len(facts.sources):
+        return None
+    return f"none of {len(facts.sources)} sources in the last day; on the same day of the last weeks it was {_listed(together[7::7])}"
+
+
+def _listed(counts: Sequence[int]) -> str:
+    return ", ".join(map(str, counts))
 
 
 def _complaints(facts: Facts) -> Iterator[Finding]:

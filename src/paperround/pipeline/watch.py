@@ -28,7 +28,7 @@ class Facts:
     sources: Sequence[Source]
     arrivals: Mapping[SourceId, Sequence[tuple[datetime, int]]]  # of the last four weeks
     overdue: Sequence[Subscriber]  # due since more than PATIENCE, and without an issue
-    late: Sequence[LateMail]  # of the last day
+    late: Sequence[LateMail]  # of the last day and a half: a reader's failing from day to day is one matter
     backlogs: Mapping[str, Backlog]  # what waits for longer than PATIENCE, by queue: mails, works
     runs: Sequence[Run]  # of the last day
     yields: Sequence[tuple[datetime, int, int]]  # of the last four weeks: when how many issues were made, how many not empty
@@ -66,7 +66,7 @@ async def gather(storage: Storage, model: str, now: datetime) -> Facts:
         sources=await storage.sources(),
         arrivals=await storage.arrivals(now - WEEKS * WEEK),
         overdue=await storage.due_subscribers(now - PATIENCE, after=None, limit=MANY + 1),
-        late=await storage.late_mails(since=now - DAY, stuck=now - STUCK, limit=MANY + 1),
+        late=await storage.late_mails(since=now - 1.5 * DAY, stuck=now - STUCK, limit=MANY + 1),
         backlogs=await storage.backlogs(model, now - PATIENCE),
         runs=await storage.runs(now - DAY),
         yields=await storage.yields(now - WEEKS * WEEK),

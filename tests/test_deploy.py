@@ -34,6 +34,7 @@ def last_stage(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 COMPOSE = sorted(DEPLOY.glob("compose*.yaml"))
 UNITS = sorted(DEPLOY.glob("*.service"))
+CONFINING = "StateDirectory|UMask|Protect|Private|ProcSubset|NoNew|Capab|Ambient|Lock|RemoveIPC|Restrict|SystemCall"
 
 
 def composed(path: Path) -> dict[str, Any]:
@@ -263,12 +264,18 @@ def test_units_are_valid_and_well_confined(tmp_path: Path, path: Path) -> None:
     assert judged.returncode == 0, judged.stdout[-300:]
 
 
+def test_all_units_are_confined_alike() -> None:
+    laws = {path.name: [line for line in path.read_text(encoding="utf-8").splitlines() if re.match(CONFINING, line)] for path in UNITS}
+    assert len(next(iter(laws.values()))) > 20
+    assert [name for name, lines in laws.items() if lines != next(iter(laws.values()))] == []
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_units_call_commands_that_there_are(path: Path) -> None:
     calls = re.findall(r"^Exec\w+=/opt/paperround/bin/paperround (.*)$", path.read_text(encoding="utf-8"), re.M)
     assert calls
     for call in calls:
-        words = [word for word in call.split() if re.fullmatch(r"[a-z]+", word)]
+        words = call.partition(" -")[0].split()
         done = subprocess.run([sys.executable, "-m", "paperround", *words, "--help"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

@@ -615,6 +615,13 @@ def test_no_mail_however_hostile_stops_the_look_at_its_signature(rubbish: bytes)
         assert all(each.code in FINDINGS for each in doctor.of_mail(raw, "news.example"))
 
 
+def test_the_reference_names_every_finding() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("| `")] == [
+        f"| `{code}` | {severity} | {why} |" for code, (severity, why) in FINDINGS.items()
+    ]
+
+
 # ---------------------------------------------------------------- how it goes about it
 
 

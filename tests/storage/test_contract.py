@@ -119,7 +119,7 @@ async def test_two_works_that_turn_out_to_be_one_keep_what_was_sent_and_voted(st
     assert (await record(storage, source, [both], NOW + DAY)).merged_works == 1
     assert await storage.count_works() == 1
     assert (await storage.works([younger.id]))[younger.id].id == older.id
-    assert list((await storage.issued_works([reader.id]))[reader.id]) == [older.id]
+    assert list((await storage.issued_works([reader.id], among=[older.id]))[reader.id]) == [older.id]
     assert [vote.work_id for vote in (await storage.votes([reader.id]))[reader.id]] == [older.id]
     assert (await storage.find_work("doi:10.1000/x")).id == older.id
 
@@ -387,7 +387,8 @@ async def test_the_latest_issues_come_first_and_feed_the_feed(storage: SqlStorag
     assert [digest.period.day for digest in await storage.digests_of(reader.id, limit=5)] == [3, 2]
     items = await storage.feed_items(reader.id, limit=5, since=NOW)
     assert [item.work.id for _, item in items] == [two.id, one.id]
-    assert await storage.issued_works([reader.id]) == {reader.id: {one.id: NOW, two.id: NOW + DAY}}
+    assert await storage.issued_works([reader.id], among=[one.id, two.id]) == {reader.id: {one.id: NOW, two.id: NOW + DAY}}
+    assert await storage.issued_works([reader.id], among=[two.id]) == {reader.id: {two.id: NOW + DAY}}
 
 
 async def test_what_readers_judged_are_the_works_of_issues_in_which_they_voted(storage: SqlStorage) -> None:
@@ -457,6 +458,14 @@ async def test_domains_are_passed_over_when_asked_to(storage: SqlStorage) -> Non
     await storage.release([each.id for each in claimed])
     assert await storage.claim(OTHER, NOW, limit=9, until=NOW + DAY, left_out={"other.org", "example.org"}) == []
     assert len(await storage.claim(OTHER, NOW, limit=9, until=NOW + DAY, left_out={"other.org", "ample.org"})) == 2
+
+
+async def test_slots_are_handed_out_one_after_the_other(storage: SqlStorage) -> None:
+    assert await storage.reserve({"b": (4, 0.5), "a": (1, 3.0)}, NOW) == pytest.approx({"a": 0.0, "b": 0.0})
+    assert await storage.reserve({"b": (1, 0.5)}, NOW) == pytest.approx({"b": 2.0})
+    assert await storage.reserve({"b": (1, 0.5), "a": (1, 3.0)}, NOW + timedelta(seconds=1)) == pytest.approx({"b": 1.5, "a": 2.0})
+    assert await storage.reserve({"b": (2, 0.5)}, NOW + DAY) == pytest.approx({"b": 0.0})
+    assert await storage.reserve({}, NOW) == {}
 
 
 # ---------------------------------------------------------------- what is watched

@@ -159,7 +159,7 @@ async def decide(
 ) -> list[NewDigest]:
     """The issues of these subscribers, decided and not yet recorded. `since` overrides each one's own window (previews)."""
     readers = await load_readers(storage, rules.model, subscribers, pool.background, now=now, shelf=pool.shelf)
-    issued = await storage.issued_works([subscriber.id for subscriber in subscribers])
+    issued = await storage.issued_works([each.id for each in subscribers], among=known_before(pool, subscribers))
     windows = [since or selection.since_for(subscriber, now) for subscriber in subscribers]
     allowed = allowed_works(pool, subscribers, windows, issued)
     matches = scoring.match_profiles(
@@ -186,6 +186,13 @@ async def decide(
         digest = replace(digest, notes=notes(pool, subscriber, now)) if pool.troubled else digest
         decided.append(planned(rules, storage.instance_id, subscriber, digest, now=now))
     return decided
+
+
+def known_before(pool: Pool, subscribers: Sequence[Subscriber]) -> list[WorkId]:
+    """The works of the pool that an earlier issue of one of these can have held: those that some source had carried by its cutoff. Nearly
+    always none, and nobody has to look through a year of issues."""
+    latest = max((each.last_cutoff for each in subscribers if each.last_cutoff), default=None)
+    return [work.id for work in pool.works.values() if latest and min((each.seen_at for each in work.mentions), default=latest) <= latest]
 
 
 def allowed_works(

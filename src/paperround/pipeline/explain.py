@@ -26,7 +26,7 @@ async def explain_match(
     background = await load_background(storage, model, vectors.shape[1])
     (reader,) = await load_readers(storage, model, [subscriber], background, now=now)
     (matches,) = scoring.match_profiles([reader], scoring.WorkBlock.of([work], vectors), background, allowed=None, top=1)
-    issued = (await storage.issued_works([subscriber.id])).get(subscriber.id, {})
+    issued = (await storage.issued_works([subscriber.id], among=[work.id])).get(subscriber.id, {})
     told: dict[str, Any] = {"subscriber": subscriber.email or subscriber.public_id, "work": work.title}
     if work.id in issued:
         day = wording.long_date(period_of(issued[work.id], subscriber.profile.timezone), language)

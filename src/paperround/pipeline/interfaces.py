@@ -32,8 +32,8 @@ from paperround.models import (
 )
 from paperround.records import (
     Backlog,
-    Judged,
     Figures,
+    Judged,
     KnownWork,
     LateMail,
     Layer,
@@ -223,8 +223,8 @@ class DigestStore(Protocol):
         self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None
     ) -> list[Digest]: ...  # newest first
     async def issued_works(
-        self, subscriber_ids: Sequence[SubscriberId]
-    ) -> dict[SubscriberId, dict[WorkId, datetime]]: ...  # chosen or explored, when; aliases resolved
+        self, subscriber_ids: Sequence[SubscriberId], *, among: Sequence[WorkId]
+    ) -> dict[SubscriberId, dict[WorkId, datetime]]: ...  # which of these were chosen or explored, when; aliases resolved
     async def judged(
         self, *, since: datetime, subscriber_ids: Sequence[SubscriberId] | None = None
     ) -> list[Judged]: ...  # what was chosen for issues made since then in which the reader voted, oldest issue first
@@ -265,6 +265,12 @@ class DeliveryStore(Protocol):
     ) -> datetime | None: ...  # when such a mail was last queued for the folded address
 
 
+class PaceStore(Protocol):
+    async def reserve(
+        self, wanted: Mapping[str, tuple[int, float]], now: datetime
+    ) -> dict[str, float]: ...  # of so many slots so many seconds apart, the seconds until the first: no other process gets the same
+
+
 class WatchStore(Protocol):
     async def still_ours(self) -> bool: ...  # False: another version of the program has changed the schema since it was opened
     async def record_run(self, run: Run) -> None: ...
@@ -281,7 +287,7 @@ class WatchStore(Protocol):
     ) -> bool: ...  # one transaction; False, and nothing done, where a mail of that Message-ID is there already
 
 
-class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore, DeliveryStore, WatchStore, Protocol):
+class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore, DeliveryStore, PaceStore, WatchStore, Protocol):
     """All of it: one database."""
 
     @property

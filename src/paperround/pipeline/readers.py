@@ -124,7 +124,7 @@ async def load_tastes(
         liked=liked,
         works=await shelf.works([*(vote.work_id for each in votes.values() for vote in each), *liked.values()]),
         texts={text: vector.astype(np.float32) for text, vector in texts.items()},
-        leanings=calibration.leanings(background.calibration, await storage.judged(since=now - REMEMBERED, subscriber_ids=ids)),
+        leanings=calibration.leanings(background.calibration, await storage.judged(since=now - REMEMBERED, subscriber_ids=list(votes))),
     )
 
 

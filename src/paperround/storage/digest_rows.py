@@ -98,7 +98,9 @@ class DigestRows:
         found = await self._works(connection, works.c.id, sorted({item.work_id for several in items.values() for item in several}))
         return [digest_of(row, items.get(row.id, []), found) for row in rows]
 
-    async def issued_works(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, dict[WorkId, datetime]]:
+    async def issued_works(
+        self, subscriber_ids: Sequence[SubscriberId], *, among: Sequence[WorkId]
+    ) -> dict[SubscriberId, dict[WorkId, datetime]]:
         issued: dict[SubscriberId, dict[WorkId, datetime]] = {}
         shown = digest_items.c.role != ItemRole.BELOW.value
         query = (
@@ -107,8 +109,9 @@ class DigestRows:
             .where(shown)
             .order_by(digests.c.created_at)
         )
-        async for row in self.db.rows_among(subscriber_ids, digests.c.subscriber_id, query):
-            issued.setdefault(SubscriberId(row.subscriber_id), {})[WorkId(row.work_id)] = row.created_at
+        for some in batches(among):
+            async for row in self.db.rows_among(subscriber_ids, digests.c.subscriber_id, query.where(digest_items.c.work_id.in_(some))):
+                issued.setdefault(SubscriberId(row.subscriber_id), {})[WorkId(row.work_id)] = row.created_at
         return issued
 
     async def judged(self, *, since: datetime, subscriber_ids: Sequence[SubscriberId] | None = None) -> list[Judged]:

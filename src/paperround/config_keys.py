@@ -218,11 +218,13 @@ class DeliverySettings(Table):
     max_messages: Count = Field(default=500, description="Mails over one connection before it is closed.")
     max_age: Duration = Field(default=timedelta(minutes=5), description="How long one connection is used before it is closed.")
     per_second: Rate | None = Field(
-        default=None, examples=[20], description="Mails a second at most, of each process; default: as fast as it goes."
+        default=None,
+        examples=[20],
+        description="Mails a second at most, of each process; of all together on PostgreSQL. Default: as fast as it goes.",
     )
     per_hour: Count | None = Field(default=None, examples=[5000], description="Mails in any hour at most, of all processes together.")
     per_day: Count | None = Field(default=None, examples=[50000], description="Mails in any 24 hours at most, of all processes together.")
-    domain_per_second: Rate | None = Field(default=None, examples=[5], description="Mails a second at most to one recipient domain.")
+    domain_per_second: Rate | None = Field(default=None, examples=[5], description="The same, to one recipient domain.")
     domain_connections: Count | None = Field(
         default=None,
         examples=[2],
@@ -303,6 +305,9 @@ class Settings(Table):
         default="scheduler",
         description="Who does the steps: the scheduler inside serve, or a queue in PostgreSQL that processes of worker take from.",
     )
+    database_connections: Count = Field(
+        default=10, description="Connections to PostgreSQL that one process keeps open; at a peak as many more."
+    )
     transport: TransportAddress = Field(
         default="directory:out/mail",
         description="Where mail goes: smtp://[user:password@]host:port[?starttls=auto|required|never], smtps:, maildir: or directory:PATH.",
@@ -319,6 +324,9 @@ class Settings(Table):
         default=None,
         examples=["templates"],
         description="A folder of your own templates, looked at before the ones that come with the program.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How serve and worker write their log: a line or a JSON document."
     )
     allow_private_hosts: tuple[str, ...] = Field(default=(), description="Hosts in private networks that sources may be read from.")
     web: WebSettings = WebSettings()
@@ -337,9 +345,6 @@ class Settings(Table):
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
-    log_format: Literal["text", "json"] = Field(
-        default="text", description="How serve and worker write their log: a line or a JSON document."
-    )
     def folder(self) -> Path:
         """The configuration file's folder: relative paths start there."""
         return self._folder

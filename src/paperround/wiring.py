@@ -89,9 +89,9 @@ async def open_parts(
     wall, ring = SystemClock(), KeyRing(tuple(keys) if keys is not None else read_keys(settings))
     clock: Clock = Standing(now) if now else wall
     async with AsyncExitStack() as stack:
-        storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address)
+        storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address, connections=settings.database_connections)
         stack.push_async_callback(storage.close)
-        fetcher = await stack.enter_async_context(aclosing(build_fetcher(settings)))
+        fetcher = await stack.enter_async_context(aclosing(build_fetcher(settings, storage)))
         queue = open_queue(settings, storage)
         embedder = build_embedder(settings, in_child=serving and not queue)
         embedder = QueuedEmbedder(embedder, storage, queue.ask_for_words) if queue and serving and not embeds else embedder
@@ -147,13 +147,18 @@ def build_messages(settings: Settings, storage: Storage, keys: KeyRing) -> Messa
     return Messages(storage=storage, load_templates=template_loader(settings).load, keys=keys, identity=settings.identity, offers=offers)
 
 
-def build_fetcher(settings: Settings) -> HttpFetcher:
+def build_fetcher(settings: Settings, storage: Storage) -> HttpFetcher:
     contact = settings.polling.contact or settings.base_url
+
+    async def turn(host: str, pace: float) -> float:
+        return (await storage.reserve({f"host:{host}": (1, pace)}, datetime.now(UTC)))[f"host:{host}"]
+
     return HttpFetcher(
         user_agent=f"Paperround/{version('paperround')} (+{contact})",
         allow_private_hosts=settings.allow_private_hosts,
         max_bytes=settings.limits.fetch_bytes,
         total_seconds=settings.limits.fetch_time.total_seconds(),
+        turn=turn,
     )
 
 
@@ -243,6 +248,7 @@ def step_rules(settings: Settings, model: str, *, any_age: bool = False) -> Step
                 per_second=given.per_second,
                 domain_per_second=given.domain_per_second,
                 domain_connections=given.domain_connections or max(1, given.connections * 3 // 4),
+                shared=not settings.database.startswith("sqlite"),
             ),
             quotas={span: most for span, most in ((HOUR, given.per_hour), (24 * HOUR, given.per_day)) if most},
         ),

@@ -66,6 +66,50 @@ def test_a_rate_is_kept_when_somebody_asks_as_told() -> None:
     assert all(later - earlier <= 0.051 for earlier, later in pairwise(moments))
 
 
+class Ledger:
+    """What all processes together may do: whoever asks gets the next slots."""
+
+    def __init__(self) -> None:
+        self.free: dict[str, float] = {}
+
+    def serve(self, lanes: Lanes[str], now: float) -> None:
+        for name, (count, step) in lanes.wanted(now).items():
+            first = max(self.free.get(name, 0.0), now)
+            self.free[name] = first + count * step
+            lanes.grant(name, first, count)
+
+
+@given(st.floats(0.5, 200), st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 2)), min_size=1, max_size=60))
+def test_several_processes_together_go_no_faster_than_the_rate_they_share(rate: float, steps: list[tuple[float, int]]) -> None:
+    several = [filled(PaceRules(per_second=rate, shared=True), a=10_000) for _ in range(3)]
+    ledger, now, went = Ledger(), 100.0, 0
+    for gap, who in steps:
+        now += gap
+        ledger.serve(several[who], now)
+        went += len(taken(several[who], now))
+    assert went <= (now - 100.0) * rate + 2 + rate * 0.1
+
+
+def test_a_shared_rate_is_kept_by_one_alone_and_nothing_goes_before_a_slot_is_granted() -> None:
+    lanes, ledger, now, moments = filled(PaceRules(per_second=20, shared=True), a=100), Ledger(), 5.0, []
+    assert (taken(lanes, now), lanes.wait(now)) == ([], None)
+    while lanes.waiting:
+        ledger.serve(lanes, now)
+        moments += [now] * len(taken(lanes, now))
+        now += lanes.wait(now) or 0.0
+    assert moments[-1] - moments[0] == pytest.approx(99 / 20, rel=0.03)
+
+
+def test_each_domain_shares_its_own_rate() -> None:
+    lanes, ledger = filled(PaceRules(domain_per_second=1, shared=True), a=3, b=1), Ledger()
+    ledger.free["a"] = 60.0
+    ledger.serve(lanes, 50.0)
+    assert taken(lanes, 50.0) == ["b0"]
+    assert lanes.wait(50.0) == pytest.approx(10.0)
+    ledger.serve(lanes, 60.0)
+    assert taken(lanes, 60.0) == ["a0"]
+
+
 def test_the_rate_of_one_domain_holds_up_nobody_else() -> None:
     lanes = filled(PaceRules(domain_per_second=1), a=3, b=1)
     assert [lanes.take(50.0), lanes.take(50.0)] == [("a", "a0"), ("b", "b0")]

@@ -1,5 +1,6 @@
 """Room: pacing. Which waiting mail goes next and when: no faster than allowed, and a slow or unwilling domain slows only itself."""
 
+import math
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ _CATCH_UP = 0.1  # seconds: what a late timer may make up for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaceRules:
-    """Rates are mails a second of one process; None = as fast as it goes."""
+    """Rates are mails a second, of one process, or of all together where they are `shared`; None = as fast as it goes."""
 
     per_second: float | None = None
     domain_per_second: float | None = None  # to each recipient domain
-    domain_connections: int | None = None  # mails under way to one domain
+    domain_connections: int | None = None  # mails under way to one domain, of this process
+    shared: bool = False  # each slot is reserved for one process before it is used
     most_refusals: int = 20  # "later" in a row from one domain, then it rests
     rest: timedelta = timedelta(minutes=10)
 
@@ -56,6 +58,34 @@ class _Meter:
         self.free_at = max(self.free_at, now - min(_CATCH_UP, self.step)) + self.step
 
 
+class _SharedMeter(_Meter):
+    """Slots that were reserved among all processes, about a second's at once. One that is not used in time is lost."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self.slots: deque[float] = deque()
+        self.free_at = math.inf
+
+    def use(self, now: float) -> None:
+        self.slots.popleft()
+        self._expire(now)
+
+    def short(self, now: float) -> int:
+        """How many more to reserve."""
+        self._expire(now)
+        batch = max(1, round(1 / self.step))
+        return batch if len(self.slots) <= batch // 2 else 0
+
+    def grant(self, first: float, count: int) -> None:
+        self.slots.extend(first + self.step * each for each in range(count))
+        self.free_at = self.slots[0]
+
+    def _expire(self, now: float) -> None:
+        while self.slots and self.slots[0] < now - _CATCH_UP:
+            self.slots.popleft()
+        self.free_at = self.slots[0] if self.slots else math.inf
+
+
 class Lanes(Generic[Item]):
     """The mails that wait, by recipient domain. The one with the fewest under way goes next, so that however slow one is, the others
     keep their share. What it knows of rates and of domains that rest outlives a run."""
@@ -65,7 +95,7 @@ class Lanes(Generic[Item]):
         self.waiting = 0
         self._lanes: dict[str, deque[Item]] = {}
         self._under_way: dict[str, int] = defaultdict(int)
-        self._meter = _Meter(rules.per_second)
+        self._meter = self._new_meter(rules.per_second)
         self._meters: dict[str, _Meter] = {}
         self._later: dict[str, int] = defaultdict(int)
         self._rests_until: dict[str, float] = {}
@@ -80,6 +110,8 @@ class Lanes(Generic[Item]):
         if not free or self._meter.free_at > now:
             return None
         domain = min(free, key=lambda each: self._under_way[each])
+        if self.rules.domain_per_second:
+            self._meter_of(domain).use(now)
         lane = self._lanes.pop(domain)
         item = lane.popleft()
         if lane:
@@ -87,20 +119,41 @@ class Lanes(Generic[Item]):
         self.waiting -= 1
         self._under_way[domain] += 1
         self._meter.use(now)
-        if self.rules.domain_per_second:
-            self._meters.setdefault(domain, _Meter(self.rules.domain_per_second)).use(now)
         return domain, item
 
+    def wanted(self, now: float) -> dict[str, tuple[int, float]]:
+        """Slots to reserve for what waits, by domain, "" being all: how many, and how many seconds apart. Old slots are dropped."""
+        if not (self.rules.shared and self.waiting):
+            return {}
+        meters = {"": self._meter} | ({each: self._meter_of(each) for each in self._lanes} if self.rules.domain_per_second else {})
+        shared = {name: meter for name, meter in meters.items() if isinstance(meter, _SharedMeter)}
+        return {name: (short, meter.step) for name, meter in shared.items() if (short := meter.short(now))}
+
+    def grant(self, name: str, first: float, count: int) -> None:
+        """So many slots were reserved, the first at that time."""
+        meter = self._meter_of(name) if name else self._meter
+        assert isinstance(meter, _SharedMeter)
+        meter.grant(first, count)
+
+    def _new_meter(self, rate: float | None) -> _Meter:
+        return _SharedMeter(rate) if rate and self.rules.shared else _Meter(rate)
+
+    def _meter_of(self, domain: str) -> _Meter:
+        if domain not in self._meters:
+            self._meters[domain] = self._new_meter(self.rules.domain_per_second)
+        return self._meters[domain]
+
     def _free_at(self, domain: str) -> float:
-        return self._meters[domain].free_at if domain in self._meters else 0.0
+        return self._meter_of(domain).free_at if self.rules.domain_per_second else 0.0
 
     def _full(self, domain: str) -> bool:
         return self._under_way[domain] >= (self.rules.domain_connections or 1_000_000)
 
     def wait(self, now: float) -> float | None:
-        """Seconds until a rate alone allows the next one; None = only a mail that ends does."""
+        """Seconds until a rate alone allows the next one; None = only a mail that ends or a slot that is granted does."""
         moments = [max(self._free_at(domain), self._meter.free_at) for domain in self._lanes if not self._full(domain)]
-        return max(0.0, min(moments) - now) if moments else None
+        first = min(moments, default=math.inf)
+        return max(0.0, first - now) if first < math.inf else None
 
     def done(self, domain: str, result: SendResult | None, now: float) -> list[Item]:
         """A mail of that domain has ended. Returns those to be given back where the domain rests from now on."""

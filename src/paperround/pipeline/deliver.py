@@ -104,7 +104,7 @@ class DeliveryRun:
         self.stopping = asyncio.Event()
         self._changed = asyncio.Event()  # something ended, so something may begin
         self._under_way = 0
-        self._claiming = False
+        self._claiming = self._reserving = False
         self._dry: dict[frozenset[str], float] = {}  # with these domains passed over nothing was left; until when that is believed
         self._record = Grouped[DeliveryId | Delivery, bool](self._record_all)
         self._refusals = 0
@@ -150,6 +150,10 @@ class DeliveryRun:
             if not self._claiming and self._wants_more(time()):
                 self._claiming = True
                 tasks.create_task(self._claim())
+            wanted = self.lanes.wanted(time())
+            if wanted and not self._reserving:
+                self._reserving = True
+                tasks.create_task(self._reserve(wanted))
             while self._under_way < self.rules.workers and (taken := self.lanes.take(time())):
                 self._under_way += 1
                 tasks.create_task(self._carry(*taken))
@@ -182,6 +186,17 @@ class DeliveryRun:
                 self.lanes.add(domain_of(letter.delivery.recipient), letter)
         finally:
             self._claiming = False
+            self._changed.set()
+
+    async def _reserve(self, wanted: Mapping[str, tuple[int, float]]) -> None:
+        """Slots for what waits, of those that all engines share."""
+        try:
+            got = await self.storage.reserve({f"mail:{name}": slots for name, slots in wanted.items()}, self.wall.now())
+            now = asyncio.get_running_loop().time()
+            for name, (count, _) in wanted.items():
+                self.lanes.grant(name, now + got[f"mail:{name}"], count)
+        finally:
+            self._reserving = False
             self._changed.set()
 
     async def _allowance(self) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import socket
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -41,7 +41,9 @@ class HttpFetcher:
         total_seconds: float = 60.0,
         proxy: str | None = None,
         pace: Mapping[str, float] = PACE,
+        turn: Callable[[str, float], Awaitable[float]] | None = None,
     ) -> None:
+        """`turn`: given a host and its pace, the seconds until this process may ask it; for several processes that share a pace."""
         self._allowed = {host.casefold().rstrip(".") for host in allow_private_hosts}
         self._max_bytes, self._total, self._pace = max_bytes, total_seconds, pace
         self._client = httpx2.AsyncClient(
@@ -53,6 +55,7 @@ class HttpFetcher:
             proxy=proxy,
             timeout=httpx2.Timeout(total_seconds, connect=min(20.0, total_seconds)),
         )
+        self._turn_of = turn
         self._locks: dict[str, asyncio.Lock] = {}
         self._asked: dict[str, float] = {}
 
@@ -116,6 +119,8 @@ class HttpFetcher:
         async with self._locks.setdefault(domain, asyncio.Lock()):
             if domain in self._asked:
                 await asyncio.sleep(self._asked[domain] + self._pace.get(domain, 0.0) - clock())
+            if self._turn_of and domain in self._pace:
+                await asyncio.sleep(await self._turn_of(domain, self._pace[domain]))
             limit.reschedule(clock() + left)
             try:
                 yield

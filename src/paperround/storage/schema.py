@@ -285,4 +285,6 @@ runs = table(  # of the steps that did something
     Column("fault", Text),
 )
 
+paces = table("paces", Column("name", Text, primary_key=True), Column("free_at", Float(53), nullable=False))  # seconds since 1970
+
 matters = table("matters", Column("key", Text, primary_key=True), time("told_at", required=True))  # what the administrator was told of

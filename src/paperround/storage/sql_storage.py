@@ -12,6 +12,7 @@ from paperround.storage.database import Database, Work
 from paperround.storage.delivery_rows import DeliveryRows
 from paperround.storage.digest_rows import DigestRows
 from paperround.storage.entries import EntryRows
+from paperround.storage.pace_rows import PaceRows
 from paperround.storage.schema import digest_items, votes, work_vectors, works
 from paperround.storage.source_rows import SourceRows
 from paperround.storage.subscriber_rows import SubscriberRows
@@ -19,7 +20,7 @@ from paperround.storage.vectors import VectorRows
 from paperround.storage.watch_rows import WatchRows
 
 
-class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, WatchRows):
+class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, PaceRows, WatchRows):
     """Everything that the pipeline's Storage protocol names."""
 
     def __init__(self, db: Database) -> None:

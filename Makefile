@@ -20,7 +20,7 @@ override ONLY := $(value ONLY)
 override KILLS := $(value KILLS)
 export ME ONLY KILLS
 
-.PHONY: help setup demo test check bench kill-test chromium
+.PHONY: help setup demo test check bench kill-test kill-test-many chromium
 
 help: ## list the targets
 	@echo "Paperround: every subscriber's own paper, delivered on schedule."
@@ -47,6 +47,9 @@ bench: $(DEV_READY) ## run the benchmarks, or ONLY=those,that begin so; merges i
 
 kill-test: $(DEV_READY) ## kill delivery at random moments, KILLS=50 times, and count what was lost or came twice
 	@$(BIN)/python tests/benchmarks/kill_test.py --kills "$${KILLS:-50}"
+
+kill-test-many: $(DEV_READY) ## the same over PostgreSQL: two deliver workers, one compose worker and the database killed KILLS=30 times
+	@$(BIN)/python tests/benchmarks/kill_test_many.py --kills "$${KILLS:-30}"
 
 # Two steps, so that the first `make demo` waits for nothing that only developers need. torch comes first and alone: constraints.txt
 # pins one version of it, which machines may hold as a CPU-only file; a range that another package asks for would take the newest

@@ -31,6 +31,14 @@ def free_port() -> int:
 
 def prepare(home: Path, deliveries: int, port: int, database: str) -> dict[str, str]:
     """A home with one source, that many readers, and their composed issues in the outbox."""
+    environment = settle(home, deliveries, port, database, schedule="daily 00:00")
+    for step in ("collect", "embed", "compose"):
+        cli(environment, step, "--now", START)
+    return environment
+
+
+def settle(home: Path, readers: int, port: int, database: str, *, schedule: str) -> dict[str, str]:
+    """A home with one source and that many readers; returns the environment of its commands."""
     environment = {
         **os.environ,
         "PAPERROUND_CONFIG": str(home / "paperround.toml"),
@@ -43,14 +51,11 @@ def prepare(home: Path, deliveries: int, port: int, database: str) -> dict[str, 
     cli(environment, "init", str(home))
     (home / "page.txt").write_text(page(), encoding="utf-8")
     (home / "readers.csv").write_text(
-        "email,schedule\n" + "".join(f"reader{n}@example.org,daily 00:00\n" for n in range(deliveries)),
+        "email,schedule\n" + "".join(f"reader{n}@example.org,{schedule}\n" for n in range(readers)),
         encoding="utf-8",
     )
     cli(environment, "sources", "add", str(home / "page.txt"))
     cli(environment, "subscribers", "import", str(home / "readers.csv"), "--active")
-    cli(environment, "collect", "--now", START)
-    cli(environment, "embed", "--now", START)
-    cli(environment, "compose", "--now", START)
     return environment
 
 

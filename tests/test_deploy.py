@@ -1,6 +1,7 @@
 """What deploy/ says is true of this version: it names paths and keys that exist, runs as nobody and opens nothing by accident."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -75,6 +76,30 @@ def test_what_the_image_installs_and_calls_is_there() -> None:
     assert [json.loads(rest)[0] in project["scripts"] for word, rest in found if word == "ENTRYPOINT"] == [True]
     (check,) = [rest for word, rest in found if word == "HEALTHCHECK"]
     assert "http://127.0.0.1:8080/health" in check
+
+
+def isolated(script: str) -> list[str]:
+    """A shell in mounts of its own, which end with it."""
+    return ["unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "sh", "-euc", script]
+
+
+def test_the_program_runs_on_a_file_system_that_it_cannot_write_and_without_rights(tmp_path: Path) -> None:
+    """As compose.yaml runs it: only its own directory (and /tmp) may be written, every capability is dropped."""
+    if subprocess.run(isolated("mount --make-rprivate /"), capture_output=True, check=False).returncode:
+        pytest.skip("no mounts of our own may be made here")
+    program = f"{sys.executable} -m paperround"
+    script = (
+        f"mount --make-rprivate /; mount --bind {tmp_path} {tmp_path}; mount --bind {ROOT} {ROOT}; cd {tmp_path}\n"
+        f"mount -o remount,bind,ro {ROOT}; mount -o remount,bind,ro /\n"
+        "exec setpriv --bounding-set=-all --inh-caps=-all sh -euc '"
+        f"for place in {ROOT} /etc; do if touch $place/x 2>/dev/null; then exit 9; fi; done; {program} init; chmod 600 paperround.toml\n"
+        f"{program} subscribers add ada@example.org --interest birds --active; {program} run; {program} doctor'"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PAPERROUND_")}
+    environment |= {"HOME": str(tmp_path), "PAPERROUND_EMBEDDING_MODEL": "hashing"}
+    done = subprocess.run(isolated(script), capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "all is well"
 
 
 def test_compose_sets_only_keys_that_the_program_knows(tmp_path: Path) -> None:

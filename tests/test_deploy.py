@@ -268,10 +268,23 @@ def test_nginx_reads_its_example(tmp_path: Path) -> None:
     pem = ROOT / "tests" / "delivery" / "localhost.pem"
     site = re.sub(r"/etc/letsencrypt/live/paper.example.org/\w+.pem", str(pem), (DEPLOY / "nginx.conf").read_text(encoding="utf-8"))
     (tmp_path / "site.conf").write_text(re.sub(r"/var/log/nginx", str(tmp_path), site), encoding="utf-8")
-    whole = f"pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}} http {{ include {tmp_path}/site.conf; }}"
+    kept = " ".join(f"{each}_temp_path {tmp_path}/{each};" for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    whole = f"pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}} http {{ {kept} include {tmp_path}/site.conf; }}"
     (tmp_path / "nginx.conf").write_text(whole, encoding="utf-8")
     done = subprocess.run(["nginx", "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is absent")
+def test_caddy_reads_its_example(tmp_path: Path) -> None:
+    environment = os.environ | {"SITE": "paper.example.org", "UPSTREAM": "127.0.0.1:8080", "HOME": str(tmp_path)}
+    command = ["caddy", "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "Caddyfile")]
+    assert subprocess.run(command, capture_output=True, check=False, env=environment).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("opendkim") is None, reason="opendkim is absent")
+def test_opendkim_reads_its_example() -> None:
+    assert subprocess.run(["opendkim", "-n", "-x", DEPLOY / "postfix" / "opendkim.conf"], check=False).returncode == 0
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is absent: it comes with systemd")

@@ -8,10 +8,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Row, Table, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -205,32 +201,34 @@ async def prepare(database: Database, *, upgrade: bool) -> None:
     async with database.writing() as connection:
         if not database.sqlite:
             await connection.execute(MIGRATING)
-        await connection.run_sync(_migrate, database.shown, upgrade)
-        database.instance_id = (await connection.execute(select(schema.instance.c.id))).scalar_one()
+        await connection.run_sync(migrate, database.shown, upgrade)
+        named = (await connection.execute(select(schema.instance.c.id))).scalar()
+        if named is None:
+            raise StorageError(f"{database.shown}: a move into it has not come to its end; run the same `paperround db move` again")
+        database.instance_id = named
         database.version = (await connection.execute(VERSION)).scalar_one()
 
 
-def migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
-
-
-def _migrate(connection: Connection, shown: str, upgrade: bool) -> None:
-    config = migrations()
-    config.attributes["connection"] = connection
-    script = ScriptDirectory.from_config(config)
-    head, current = script.get_current_head(), MigrationContext.configure(connection).get_current_revision()
+def migrate(connection: Connection, shown: str, upgrade: bool) -> None:
+    """Inside the caller's transaction. Raises StorageError. Alembic is loaded where there is something to do: it is large and slow to
+    import, and nearly always there is nothing."""
+    tables, known = inspect(connection).get_table_names(), {path.name[:4] for path in MIGRATIONS.glob("versions/0*.py")}
+    current = connection.execute(VERSION).scalar() if "alembic_version" in tables else None
     scripts = [] if connection.dialect.name == "sqlite" else job_queue.missing(connection)
-    if current == head and not scripts:
+    if current == max(known) and not scripts:
         return
-    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
-    if current is None and tables:
+    if current is None and set(tables) - {"alembic_version"}:
         raise StorageError(f"{shown}: holds tables that are not ours; name another database")
-    if current is not None and current not in {each.revision for each in script.walk_revisions()}:
+    if current is not None and current not in known:
         raise StorageError(f"{shown}: was written by a newer version of paperround; install that version")
     if current is not None and not upgrade:
         raise StorageError(f"{shown}: is of an older version; back it up, then run `paperround db upgrade`")
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
     command.upgrade(config, "head")
     job_queue.bring_up_to_date(connection, scripts)
 

@@ -25,7 +25,7 @@ export ME ONLY KILLS
 help: ## list the targets
 	@echo "Paperround: every subscriber's own paper, delivered on schedule."
 	@echo
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: $(DEV_READY) ## make the virtual environment, for running and for development
 

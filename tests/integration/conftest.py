@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.conftest import required
@@ -130,8 +131,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def many(tmp_path: Path, postgres: str) -> Home:
-    """A home on PostgreSQL whose steps are done by workers, with a Maildir for what comes in."""
-    made = home_in(tmp_path, PAPERROUND_DATABASE=postgres, PAPERROUND_ENGINE="queue", PAPERROUND_INBOX_MAILDIR="inbox")
+    return home_on(postgres, tmp_path)
+
+
+def home_on(postgres: str, folder: Path) -> Home:
+    """A home on a PostgreSQL database of its own whose steps are done by workers, with a Maildir for what comes in."""
+    import psycopg
+
+    name = f"home_{uuid4().hex}"
+    with psycopg.connect(postgres.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    address = postgres.replace("/postgres?", f"/{name}?")
+    made = home_in(folder, PAPERROUND_DATABASE=address, PAPERROUND_ENGINE="queue", PAPERROUND_INBOX_MAILDIR="inbox")
     for part in ("new", "cur", "tmp"):
-        (tmp_path / "inbox" / part).mkdir(parents=True)
+        (folder / "inbox" / part).mkdir(parents=True)
     return made

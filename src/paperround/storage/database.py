@@ -231,14 +231,3 @@ def migrate(connection: Connection, shown: str, upgrade: bool) -> None:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     job_queue.bring_up_to_date(connection, scripts)
-
-
-async def faults(database: Database) -> list[str]:
-    """What is wrong with the file; empty = sound."""
-    async with database.reading() as connection:
-        if not database.sqlite:
-            await connection.execute(text("SELECT 1"))
-            return []
-        lines = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
-        orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
-    return [str(line) for line in lines if line != "ok"] + [f"a row points to one that is missing: {tuple(row)}" for row in orphans]

@@ -32,7 +32,7 @@ from paperround.pipeline.status import LOOKING_BACK, status
 Result = TypeVar("Result")
 
 PATIENCE = {"files": 5.0, "database": 120.0, "model": 120.0, "relay": 20.0, "web": 20.0, "DNS": 30.0}  # seconds for each probe
-STEP = 8.0  # seconds for one answer
+STEP, DNS_STEP = 8.0, 5.0  # seconds for one answer
 LOCK_STEP = 3.0  # seconds that a write of another may take
 ABSTRACT = "Visual tokens are dropped layer by layer where attention no longer reads them, and the model keeps its accuracy. " * 8
 ABSTRACTS = 16
@@ -243,8 +243,9 @@ async def _session(relay: Relay, setup: Setup, context: ssl.SSLContext) -> Relay
             await client.login(relay.username, relay.password or "")
         step, start = "mail", time.monotonic()
         await client.mail(f"bounce@{setup.bounce_domain}")
-        facts = replace(facts, round_trip=time.monotonic() - start)
+        taken = time.monotonic()
         await client.rset()
+        facts = replace(facts, round_trip=min(taken - start, time.monotonic() - taken))
         await client.quit()
     except aiosmtplib.SMTPResponseException as error:
         return replace(facts, refused=(step, f"{error.code} {error.message}".replace("\n", " ")))
@@ -327,7 +328,7 @@ class Resolver:
         if address:
             host, _, port = address.rpartition(":") if address.count(":") == 1 or "]" in address else (address, "", "53")
             self._resolver.nameservers, self._resolver.port = [host.strip("[]")], int(port)
-        self._resolver.lifetime = STEP
+        self._resolver.lifetime = DNS_STEP
 
     async def follow(self, rule: Generator[Question, Answer, Result]) -> Result | None:
         """Ask until the rule knows enough; None where a question was not answered."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from paperround import worker
 from paperround.config import Settings, example_config, load_settings
 from paperround.operation import doctor
 
@@ -124,6 +125,24 @@ def test_compose_opens_only_the_proxy_to_the_world_and_gives_no_rights_away() ->
     for name in ("paperround", "proxy"):
         assert found[name]["cap_drop"] == ["ALL"]
         assert found[name]["read_only"] is True
+
+
+def test_many_processes_do_every_queue_one_holds_the_model_and_none_owns_a_step_twice(tmp_path: Path) -> None:
+    (tmp_path / "paperround.toml").write_text(example_config(), encoding="utf-8")
+    (tmp_path / "address").write_text("postgresql+psycopg://paperround:word@database/paperround", encoding="utf-8")
+    found = composed(DEPLOY / "compose.many.yaml")["services"]
+    ours = {name: service for name, service in found.items() if name not in ("database", "relay")}
+    for service in ours.values():
+        given = {key: re.sub(r"\$\{(\w+)[^}]*\}", "a@b.example", str(value)) for key, value in service["environment"].items()}
+        given |= {"PAPERROUND_DATABASE_FILE": str(tmp_path / "address"), "PAPERROUND_BASE_URL": "https://paper.example.org"}
+        settings = load_settings(tmp_path / "paperround.toml", {key: each for key, each in given.items() if key.startswith("PAPERROUND")})
+        assert settings.engine == "queue"
+        assert (service["cap_drop"], service["read_only"]) == (["ALL"], True)
+    taken = [service["command"][2].split(",") for service in ours.values() if service["command"][0] == "worker"]
+    assert sorted(queue for queues in taken for queue in queues) == sorted(worker.QUEUES)
+    assert [queues for queues in taken if "embed" in queues] == [["embed"]]
+    assert found["deliver"]["scale"] == 2
+    assert {"--no-scheduler", "--no-delivery"} <= set(found["web"]["command"])
 
 
 # The shape of the compose specification as far as these files use it: a type, or a pattern that each value fits.

@@ -572,6 +572,7 @@ JUDGED: dict[str, tuple[str, list[Finding]]] = {
     "a complaint in eight hundred": ("complaints", list(doctor.of_database(replace(DATABASE, complaint_rate=0.00125), NOW))),
     "three complaints in a thousand": ("complaints-harmful", list(doctor.of_database(replace(DATABASE, complaint_rate=0.003), NOW))),
     "a tenth of the readers gone": ("dead-addresses", list(doctor.of_database(replace(DATABASE, sent=900, refused=100), NOW))),
+    "a database with a clock of its own": ("clock", list(doctor.of_database(replace(DATABASE, skew=-90.0), NOW))),
     "a clock put back": ("clock-back", list(doctor.of_database(replace(DATABASE, latest=NOW + timedelta(hours=1)), NOW))),
     "a disk smaller than a backup": ("disk-low", list(doctor.of_database(replace(DATABASE, free=5 * 10**9, size=6 * 10**9), NOW))),
     "a slow model": ("model-slow", list(doctor.of_model(doctor.ModelFacts(name="x", speed=0.5)))),

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -563,6 +563,12 @@ async def test_the_instance_keeps_its_name(url: str) -> None:
         await storage.close()
     assert len(names) == 1
     assert re.fullmatch(r"[0-9a-f]{32}", names.pop())
+
+
+async def test_the_database_has_a_clock_of_its_own(storage: SqlStorage) -> None:
+    told = await storage.clock()
+    assert told.utcoffset() == timedelta()
+    assert abs(told - datetime.now(UTC)) < timedelta(minutes=1)  # both are this machine's
 
 
 def test_a_time_without_zone_is_refused() -> None:

@@ -164,6 +164,7 @@ class DatabaseFacts:
     unknown_zones: Sequence[str] = ()
     beyond_ascii: int = 0  # readers whose address has letters beyond ASCII before the @
     latest: datetime | None = None
+    skew: float = 0.0  # seconds that its clock is ahead of ours
     sent: int = 0
     refused: int = 0
     complaint_rate: float | None = None
@@ -187,6 +188,8 @@ def of_database(facts: DatabaseFacts, now: datetime) -> Iterator[Finding]:
         yield found("disk-low", f"{facts.free / 1e6:.0f} MB are free where the database lies", '[retention] entries = "200d"')
     for zone in facts.unknown_zones[:3]:
         yield found("zone", f"the time zone {zone!r} is not known here", "run: pip install --upgrade tzdata, or subscribers edit EMAIL")
+    if abs(facts.skew) > SKEW:
+        yield found("clock", f"our clock and the database's differ by {abs(facts.skew):.0f} s", "run: timedatectl set-ntp true, on both")
     if facts.latest and facts.latest - now > timedelta(seconds=SKEW):
         yield found(
             "clock-back",

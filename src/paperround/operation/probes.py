@@ -160,6 +160,7 @@ async def _read(storage: Storage, facts: DatabaseFacts, model: str, timezone: st
         unknown_zones=tuple(sorted(filter(_unknown, zones))),
         beyond_ascii=beyond_ascii,
         latest=max((each.last_polled_at for each in await storage.sources() if each.last_polled_at), default=None),
+        skew=(await storage.clock() - datetime.now(UTC)) / timedelta(seconds=1),
         sent=sum(count for (_, state, _), count in counted.items() if state is DeliveryState.SENT),
         refused=sum(count for (_, state, _), count in counted.items() if state is DeliveryState.FAILED),
         complaint_rate=(await status(storage, model, now=now))["complaint_rate"],

@@ -293,5 +293,6 @@ class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore,
     @property
     def instance_id(self) -> str: ...  # random, made at the first upgrade
     async def prune(self, before: datetime, *, limit: int) -> dict[str, int]: ...  # rows removed by table
+    async def clock(self) -> datetime: ...  # the database's own time
     async def check(self) -> list[str]: ...  # faults found; empty = sound
     async def close(self) -> None: ...

@@ -1,9 +1,9 @@
 """Storage: one database that remembers everything; the rows of each noun stand in their own modules."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.engine import make_url
 
 from paperround.errors import StorageError
@@ -40,6 +40,12 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
                 await connection.execute(delete(work_vectors).where(work_vectors.c.work_id.in_(batch)))
                 await connection.execute(delete(works).where(works.c.id.in_(batch)))
         return {"works": len(ids)}
+
+    async def clock(self) -> datetime:
+        """The database's own time: machines that share one go by it, and SQLite's is this machine's."""
+        (row,) = await self.db.rows(select(func.now()))
+        told: datetime = row[0]
+        return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
 
     async def check(self) -> list[str]:
         return await database.faults(self.db)

@@ -12,22 +12,20 @@ model's, only what is near to what differs. Readers:
 - two in three have had an issue before, the others get their first one
 """
 
-import asyncio
-import json
 import random
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from sqlalchemy import func, select, text
 
 from paperround.models import Entry, Interest, Profile
 from paperround.pipeline.embed import embed
 from paperround.sources import identity
-from paperround.storage.schema import consent_events, interest_texts, subscribers, votes
+from paperround.storage.database import add_rows
+from paperround.storage.schema import consent_events, interest_texts, subscribers, votes, works
 from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.storage.subscriber_rows import profile_json
 from paperround.storage.vectors import text_hash
@@ -115,7 +113,7 @@ async def prepare(storage: SqlStorage, *, seed: int = 7, earlier: int = EARLIER,
                 quiet=False,
             )
         await embed(storage, model, now=NOW - timedelta(days=1))
-    texts = [text for _, text in world.topics]
+    texts = [words for _, words in world.topics]
     vectors = await model.embed(texts)
     await storage.save_text_vectors(model.model, dict(zip(texts, vectors.astype(np.float16), strict=True)))
 
@@ -205,53 +203,23 @@ def portions(numbers: range, **given: Any) -> Iterator[list[list[dict[str, Any]]
         yield rows
 
 
-def load(url: str, numbers: range, *, first_work: int, seed: int = 7, earlier: int = EARLIER) -> None:
+async def load(storage: SqlStorage, numbers: range, *, first_work: int, seed: int = 7, earlier: int = EARLIER) -> None:
     """Readers of these numbers, which become their ids; a portion is one transaction."""
-    given = {"world": World.of(seed), "seed": seed, "first_work": first_work, "earlier": earlier}
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60)) as connection:
-            for rows in portions(numbers, **given):
-                for table, some in zip(TABLES, rows, strict=True):
-                    fill_sqlite(connection, table.name, some)
-                connection.commit()
-        return
-    import psycopg
-
-    with psycopg.connect(url.replace("+psycopg", "")) as postgres:
-        for rows in portions(numbers, **given):
-            with postgres.transaction():
-                for table, some in zip(TABLES, rows, strict=True):
-                    copy(postgres, table.name, some)
-        postgres.execute("SELECT setval('subscribers_id_seq', (SELECT max(id) FROM subscribers))")
-        postgres.commit()
-        postgres.autocommit = True
-        postgres.execute("ANALYZE")
-
-
-def plain(value: object) -> object:
-    return json.dumps(value) if isinstance(value, dict) else value
-
-
-def copy(connection: Any, table: str, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(rows[0])}) FROM STDIN") as into:
-            for row in rows:
-                into.write_row([plain(value) for value in row.values()])
-
-
-def fill_sqlite(connection: sqlite3.Connection, table: str, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        marks = ", ".join("?" * len(rows[0]))
-        values: Iterable[list[object]] = (
-            [each.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(each, datetime) else plain(each) for each in row.values()] for row in rows
-        )
-        connection.executemany(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({marks})", values)
+    for rows in portions(numbers, world=World.of(seed), seed=seed, first_work=first_work, earlier=earlier):
+        async with storage.db.writing() as connection:
+            for table, some in zip(TABLES, rows, strict=True):
+                await add_rows(connection, table, some)
+    if not storage.db.sqlite:
+        async with storage.db.writing() as connection:
+            await connection.execute(text("SELECT setval('subscribers_id_seq', (SELECT max(id) FROM subscribers))"))
+            await connection.execute(text("ANALYZE"))
 
 
 async def build(url: str, count: int, *, seed: int = 7, earlier: int = EARLIER, day: int = DAY) -> None:
-    """A database with so many readers who are due at NOW."""
+    """A database with so many readers who are due at NOW; where some are there already, those that are missing."""
     storage = await open_storage(url, fold=fold_address)
     await prepare(storage, seed=seed, earlier=earlier, day=day)
-    (first, *_), _ = await storage.all_work_vectors(embedder().model, limit=1_000_000)
+    there = (await storage.db.rows(select(func.max(subscribers.c.id).label("last"))))[0].last or 0
+    (first,) = (await storage.db.rows(select(func.min(works.c.id).label("first"))))[0]
+    await load(storage, range(there + 1, count + 1), first_work=first, seed=seed, earlier=earlier)
     await storage.close()
-    await asyncio.to_thread(load, url, range(1, count + 1), first_work=first - earlier - day + 1, seed=seed, earlier=earlier)

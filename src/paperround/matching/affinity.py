@@ -33,7 +33,7 @@ POOLING = 0.5  # groups are pooled by log-sum-exp at this temperature: nearly th
 OWN = 0.6  # kernel values in the sample are cut here: the reader's own works lie in it
 # What is avoided takes off so many spreads, half of it at this cosine: neighbours stay. A vote against takes off less than words.
 AVOID_WORDS, AVOID_WORK, AVOID_HALF, AVOID_WIDTH = 5.0, 3.0, 0.42, 0.05
-ROWS, VALUES = 1024, 1_500_000  # rows of readers scored at once, and values of a matrix of rows and works: 6 MB
+ROWS, VALUES = 512, 1_500_000  # rows of readers scored at once, and values of a matrix of rows and works: 6 MB
 Ints = NDArray[np.int64]
 
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from paperround.matching.background import SHARPNESS, Background, Floats, Readings
-from paperround.matching.lexicon import Rows, Words
+from paperround.matching.lexicon import Rows, Words, sparse_rows
 from paperround.matching.profile_vectors import INTEREST_WEIGHT, ProfileVectors
 
 # Chosen on folds of old items (see background.py). The more is known of a reader, the more the background's directions are taken out:
@@ -273,9 +272,10 @@ class _Lexical:
 
 def _read_words(scores: Floats, mine: Rows, shares: Floats, starts: Ints, words: Words, background: Background) -> tuple[_Lexical, Floats]:
     """Scores (groups, works) with the part of the words, nearness of TF-IDF centroids, added where a work has enough of them."""
-    weighted = sparse.diags_array(shares) @ mine
+    rows = np.arange(len(shares))
+    weighted = sparse_rows((shares, (rows, rows)), shape=(len(rows), len(rows))) @ mine
     ones = np.ones(len(shares), np.float32)
-    centres = sparse.csr_array((ones, np.arange(len(shares)), starts), shape=(len(starts) - 1, len(shares))) @ weighted
+    centres = sparse_rows((ones, rows, starts), shape=(len(starts) - 1, len(shares))) @ weighted
     mean, spread = _standard(np.minimum((centres @ background.lexicon.sample.T).toarray(), OWN_WORDS), PRIOR_WORDS)
     spread = np.maximum(spread, LEAST_SPREAD)
     relied = LEXICAL_WEIGHT * words.depth

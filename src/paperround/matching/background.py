@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperround.matching.calibration import PRIOR, Calibration
-from paperround.matching.lexicon import NOTHING, Lexicon
+from paperround.matching.lexicon import Lexicon, nothing
 from paperround.matching.nearest import nearest
 
 Floats = NDArray[np.float32]
@@ -87,7 +87,7 @@ class Background:
     projection: Floats  # (m, m): kernel values at the landmarks to coordinates along the kernel's principal directions
     eigenvalues: Floats  # (m,)
     sample: Readings = field(repr=False)
-    lexicon: Lexicon = field(default=NOTHING, repr=False)
+    lexicon: Lexicon = field(default_factory=nothing, repr=False)
     calibration: Calibration = PRIOR  # what a score has meant here so far
 
     @property

@@ -9,12 +9,11 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 Floats = NDArray[np.float32]
 Rows = Any  # scipy.sparse.csr_array (texts, BUCKETS), rows of length 1 or empty; scipy has no types
@@ -43,6 +42,17 @@ def depth(texts: Sequence[str]) -> Floats:
     return np.clip((counts - FROM_WORDS) / (ALL_WORDS - FROM_WORDS), 0, 1).astype(np.float32)
 
 
+def sparse_rows(*given: Any, **options: Any) -> Rows:
+    """A csr_array. SciPy is loaded at the first one: a server at rest needs none of its 16 MB."""
+    from scipy.sparse import csr_array
+
+    return csr_array(*given, **options)
+
+
+def no_rows() -> Rows:
+    return sparse_rows((0, BUCKETS), dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """Works by their words: `columns` (BUCKETS, n) and how far each is relied on (n,)."""
@@ -67,7 +77,7 @@ class Lexicon:
             holding[list(words_of(text))] += 1
             count += 1
         weights = np.log((count + 1) / (holding + 1)).astype(np.float32)
-        bare = cls(weights, sparse.csr_array((0, BUCKETS), dtype=np.float32))
+        bare = cls(weights, no_rows())
         return cls(weights, bare.read(sample))
 
     def read(self, texts: Sequence[str]) -> Rows:
@@ -77,9 +87,9 @@ class Lexicon:
             del self._known[text]
         starts = np.concatenate(([0], np.cumsum([len(buckets) for buckets, _ in found]))).astype(np.int32)
         if not found:
-            return sparse.csr_array((0, BUCKETS), dtype=np.float32)
+            return no_rows()
         columns, values = (np.concatenate(each) for each in zip(*found, strict=True))
-        return sparse.csr_array((values, columns, starts), shape=(len(texts), BUCKETS))
+        return sparse_rows((values, columns, starts), shape=(len(texts), BUCKETS))
 
     def works(self, texts: Sequence[str]) -> Words | None:
         """None where no text is long enough to be read by its words."""
@@ -100,7 +110,10 @@ class Lexicon:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Lexicon:
         data, indices, starts = (arrays[f"sample_{name}"] for name in ("data", "indices", "indptr"))
-        return cls(arrays["words"].astype(np.float32), sparse.csr_array((data, indices, starts), shape=(len(starts) - 1, BUCKETS)))
+        return cls(arrays["words"].astype(np.float32), sparse_rows((data, indices, starts), shape=(len(starts) - 1, BUCKETS)))
 
 
-NOTHING = Lexicon(np.zeros(BUCKETS, np.float32), sparse.csr_array((0, BUCKETS), dtype=np.float32))
+@cache
+def nothing() -> Lexicon:
+    """That of an installation without texts."""
+    return Lexicon(np.zeros(BUCKETS, np.float32), no_rows())

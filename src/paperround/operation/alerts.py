@@ -14,6 +14,7 @@ from paperround.sources.health import WEEKS, days_back, health_of
 FEWEST_COMPLAINTS = 2  # one reader's slip is no rate
 Group = tuple[str, list[str], str]  # heading, lines, advice
 SURPRISE = 0.01  # an empty day is told where chance would bring it more rarely than this
+SEVERAL = 5  # entries of all sources together
 NAMED = 10  # lines under one heading of a mail
 ABOUT_ALL = "all"
 # What each kind is called, and what to do about it.
@@ -145,12 +146,12 @@ def _sources(facts: Facts) -> Iterator[Finding]:
 
 
 def _nothing_new(facts: Facts) -> str | None:
-    """A day on which no source brought anything, where on the same day of the last weeks each brought something, on the average."""
+    """A day on which no source brought anything, where on the same day of the last weeks they always brought several entries."""
     together = [0] * 7 * WEEKS
     for source in facts.sources:
         counts = days_back(source, facts.arrivals.get(source.id, ()), facts.now)
         together = [one + other for one, other in zip_longest(together, counts, fillvalue=0)]
-    if len(facts.sources) < 2 or together[0] or min(together[7::7]) < len(facts.sources):
+    if len(facts.sources) < 2 or together[0] or min(together[7::7]) < SEVERAL:
         return None
     return f"none of {len(facts.sources)} sources in the last day; on the same day of the last weeks it was {_listed(together[7::7])}"
 

@@ -137,6 +137,14 @@ def test_greylisting_success_and_refusals_make_no_domain_rest(other: SendResult 
     assert lanes.resting(0.0) == frozenset()
 
 
+def test_a_run_that_was_cut_off_leaves_nothing_under_way_to_the_next() -> None:
+    lanes = filled(PaceRules(domain_connections=1), slow=2)
+    assert taken(lanes, 0.0) == ["slow0"]
+    assert lanes.empty() == ["slow1"]
+    lanes.add("slow", "slow1")
+    assert taken(lanes, 1.0) == ["slow1"]
+
+
 def test_a_relay_that_is_down_is_not_held_against_a_domain() -> None:
     lanes = filled(PaceRules(most_refusals=1), a=2)
     lanes.take(0.0)

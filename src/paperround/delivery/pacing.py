@@ -189,5 +189,6 @@ class Lanes(Generic[Item]):
         return self.waiting - sum(len(lane) for domain, lane in self._lanes.items() if domain in domains)
 
     def empty(self) -> list[Item]:
-        """Take out all that wait: the run is over."""
+        """Take out all that wait: the run is over, and nothing is under way, whatever ended it."""
+        self._under_way.clear()
         return [item for domain in list(self._lanes) for item in self.clear(domain)]

@@ -123,10 +123,10 @@ class DeliveryRun:
                 raise group.exceptions[0] from None  # one line for what stopped all of them
             raise
         finally:
+            self.lanes.empty()
             beat.cancel()
             with suppress(asyncio.CancelledError):
                 await beat
-            self.lanes.empty()
             await self.storage.stop_engine(self.rules.engine)
         return self.result
 
@@ -139,8 +139,9 @@ class DeliveryRun:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.rules.silent_after / 4)
-            await self.storage.heartbeat(self.rules.engine, self.wall.now())
-            await self.storage.recover(self.wall.now(), silent_for=self.rules.silent_after)
+            with suppress(StorageError):  # a database that comes back in time finds the engine alive
+                await self.storage.heartbeat(self.rules.engine, self.wall.now())
+                await self.storage.recover(self.wall.now(), silent_for=self.rules.silent_after)
 
     async def _send_all(self, tasks: asyncio.TaskGroup) -> None:
         """Claim ahead, begin whatever may begin, and sleep until that changes."""

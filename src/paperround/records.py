@@ -124,6 +124,15 @@ class NewDigest:
     next_due_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSize:
+    """What a table of the database takes; None where that is not known."""
+
+    name: str
+    rows: int | None
+    bytes: int | None
+
+
 # ---------------------------------------------------------------- what is watched
 
 

@@ -555,6 +555,19 @@ async def test_old_works_go_unless_somebody_got_or_liked_them(storage: SqlStorag
     assert await storage.check() == []
 
 
+async def test_the_sizes_of_tables_are_told(storage: SqlStorage) -> None:
+    await works(storage)
+    found = {each.name: each for each in await storage.sizes()}
+    assert (found["works"].rows, found["mentions"].rows, found["votes"].rows) == (3, 3, 0)
+    assert sum(each.bytes or 0 for each in found.values()) > 10_000
+
+
+async def test_what_is_missing_of_the_schema_is_told(storage: SqlStorage) -> None:
+    for statement in ("DROP TABLE runs", "DROP INDEX ix_deliveries_due", "ALTER TABLE works DROP COLUMN upvotes"):
+        await storage.db.write(text(statement))
+    assert sorted(await storage.check()) == ["deliveries lacks ix_deliveries_due", "the table runs is missing", "works lacks upvotes"]
+
+
 async def test_the_instance_keeps_its_name(url: str) -> None:
     names = set()
     for _ in range(2):
@@ -574,6 +587,12 @@ async def test_the_database_has_a_clock_of_its_own(storage: SqlStorage) -> None:
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
         UtcDateTime().process_bind_param(datetime(2026, 1, 1), None)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:
+    storage = await open_storage(f"sqlite:///{tmp_path}/new/test.db")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
+    await storage.close()
 
 
 async def test_a_database_of_another_version_is_refused_in_words(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from paperround.records import (
     Poll,
     Recorded,
     Run,
+    TableSize,
     ToEmbed,
     WorkVectors,
 )
@@ -295,4 +296,5 @@ class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore,
     async def prune(self, before: datetime, *, limit: int) -> dict[str, int]: ...  # rows removed by table
     async def clock(self) -> datetime: ...  # the database's own time
     async def check(self) -> list[str]: ...  # faults found; empty = sound
+    async def sizes(self) -> list[TableSize]: ...  # by table, largest first; "" = the whole
     async def close(self) -> None: ...

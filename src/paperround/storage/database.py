@@ -165,6 +165,8 @@ def refuse_other_files(path: Path) -> None:
             start = file.read(16)
         if start and start != b"SQLite format 3\0":
             raise StorageError(f"{path}: this file is no database")
+    elif path.name != ":memory:":
+        path.touch(mode=0o600)  # addresses and interests are its owner's to read; SQLite gives the journal the same mode
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -209,10 +211,15 @@ async def prepare(database: Database, *, upgrade: bool) -> None:
         database.version = (await connection.execute(VERSION)).scalar_one()
 
 
+def revisions() -> set[str]:
+    """The migrations that this version knows."""
+    return {path.name[:4] for path in MIGRATIONS.glob("versions/0*.py")}
+
+
 def migrate(connection: Connection, shown: str, upgrade: bool) -> None:
     """Inside the caller's transaction. Raises StorageError. Alembic is loaded where there is something to do: it is large and slow to
     import, and nearly always there is nothing."""
-    tables, known = inspect(connection).get_table_names(), {path.name[:4] for path in MIGRATIONS.glob("versions/0*.py")}
+    tables, known = inspect(connection).get_table_names(), revisions()
     current = connection.execute(VERSION).scalar() if "alembic_version" in tables else None
     scripts = [] if connection.dialect.name == "sqlite" else job_queue.missing(connection)
     if current == max(known) and not scripts:

@@ -7,7 +7,8 @@ from sqlalchemy import delete, exists, func, select
 from sqlalchemy.engine import make_url
 
 from paperround.errors import StorageError
-from paperround.storage import database
+from paperround.records import TableSize
+from paperround.storage import database, soundness
 from paperround.storage.database import Database, Work
 from paperround.storage.delivery_rows import DeliveryRows
 from paperround.storage.digest_rows import DigestRows
@@ -48,7 +49,10 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
         return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
 
     async def check(self) -> list[str]:
-        return await database.faults(self.db)
+        return await soundness.faults(self.db)
+
+    async def sizes(self) -> list[TableSize]:
+        return await soundness.sizes(self.db)
 
     async def close(self) -> None:
         await self.db.engine.dispose()

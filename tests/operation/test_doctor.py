@@ -432,6 +432,7 @@ PLANTED: dict[str, tuple[str, Callable[[World], None]]] = {
     "a short key": ("key", attribute(before=lambda world: (world.folder / "paperround.key").write_text("short"))),
     "a key that others may read": ("key-readable", file_mode("paperround.key", 0o644)),
     "a password that others may read": ("config-readable", file_mode("paperround.toml", 0o640)),
+    "readers' addresses that others may read": ("database-readable", file_mode("paperround.db", 0o644)),
     "a database of an older version": ("database", version("0001")),
     "a database of a newer version": ("database", version("9999")),
     "a file that is no database": (

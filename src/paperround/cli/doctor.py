@@ -121,15 +121,19 @@ def ways_of(loaded: "Settings", signed: Path | None) -> "Ways":
 
 
 def files_of(loaded: "Settings") -> "list[FileFacts]":
-    """The key, and the files that hold passwords: configuration files with one in an address, and the inbox's."""
+    """The key, the files that hold passwords (configuration files with one in an address, and the inbox's), and the database."""
     from paperround.config import provenance, read_keys
     from paperround.operation.probes import look_at_file
 
     places = {Path(row.source) for row in provenance(loaded)}
     holding = [each for each in places if each.is_file() and PASSWORD.search(each.read_text(encoding="utf-8"))]
     given = [loaded.inbox.imap_password_file] if loaded.inbox.imap_password_file else []
-    key = look_at_file(loaded.secret_key_file, is_key=True, check=lambda: read_keys(loaded))
-    return [key, *(look_at_file(each, is_key=False, check=each.read_bytes) for each in [*holding, *given])]
+    database = Path(loaded.database.removeprefix("sqlite:///"))
+    return [
+        look_at_file(loaded.secret_key_file, "key", check=lambda: read_keys(loaded)),
+        *(look_at_file(each, "config", check=each.read_bytes) for each in [*holding, *given]),
+        *(look_at_file(each, "database", check=each.stat) for each in [database] if each.is_file()),
+    ]
 
 
 def one_click_of(loaded: "Settings") -> str | None:

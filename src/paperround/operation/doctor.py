@@ -136,18 +136,18 @@ class FileFacts:
 
     path: str
     mode: int = 0o600
-    is_key: bool = True
+    kind: str = "key"  # or config, database
     fault: str | None = None
 
 
 def of_file(facts: FileFacts) -> Iterator[Finding]:
-    if facts.fault and facts.is_key:
+    if facts.fault and facts.kind == "key":
         yield found("key", facts.fault, "run: paperround init (never overwrites one), or name it: secret_key_file = PATH")
     elif facts.fault:
         yield found("configuration", facts.fault, f"{facts.path}: readable by the user who runs this")
     elif facts.mode & 0o077:
-        code = "key-readable" if facts.is_key else "config-readable"
-        yield found(code, f"{facts.path} may be read by others (mode {facts.mode & 0o777:04o})", f"run: chmod 600 {facts.path}")
+        told = f"{facts.path} may be read by others (mode {facts.mode & 0o777:04o})"
+        yield found(f"{facts.kind}-readable", told, f"run: chmod 600 {facts.path}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ FINDINGS: dict[str, tuple[Severity, str]] = {
     "database": (FAULT, "Nothing runs without the database."),
     "database-absent": (NOTE, "The first command that needs it makes it."),
     "database-locked": (FAULT, "Every step waits for it, then fails."),
+    "database-readable": (WARNING, "It holds every reader's address and interests."),
     "database-damaged": (FAULT, "Damage spreads: stop `serve` first, then restore."),
     "disk-full": (FAULT, "A full disk stops recording, and what is not recorded is not sent."),
     "disk-low": (WARNING, "A backup needs as much room as the database, and the journal some more."),

@@ -103,13 +103,13 @@ async def examine(setup: Setup, ways: Ways, *, now: datetime, connections: int) 
 # ---------------------------------------------------------------- this machine
 
 
-def look_at_file(path: Path, *, is_key: bool, check: Callable[[], object]) -> FileFacts:
+def look_at_file(path: Path, kind: str, *, check: Callable[[], object]) -> FileFacts:
     """`check` raises where the content cannot be used."""
     try:
         check()
-        return FileFacts(path=str(path), mode=path.stat().st_mode, is_key=is_key)
+        return FileFacts(path=str(path), mode=path.stat().st_mode, kind=kind)
     except Exception as error:  # of the configuration's own kind, which this room does not know
-        return FileFacts(path=str(path), is_key=is_key, fault=str(error))
+        return FileFacts(path=str(path), kind=kind, fault=str(error))
 
 
 async def look_at_database(ways: Ways, timezone: str, now: datetime) -> DatabaseFacts:

@@ -2,6 +2,7 @@
 database as ever, so a job that runs twice, or not at all, changes nothing."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ def work_forever(settings: Settings, *, queues: Sequence[str], concurrency: int)
     if settings.engine != "queue":
         raise ConfigError('engine: is "scheduler": the steps are done by `serve`; set engine = "queue" to have workers do them')
     write_logs(settings.log_format)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # that the database is away is said once, by us
     asyncio.run(work(settings, queues=queues or QUEUES, concurrency=concurrency))
 
 

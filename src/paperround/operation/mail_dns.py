@@ -159,32 +159,26 @@ def dkim_key(domain: str, selector: str) -> Asking:
     if not texts:
         return [found("dkim-missing", f"{name} has no key", f'{name}. TXT "v=DKIM1; k=rsa; p=…", as opendkim-genkey printed it')]
     tags = tag_list(texts[0])
-    if "p" not in tags or len(texts) > 1:
-        return [
-            found(
-                "dkim-broken",
-                f"{name} holds {'several records' if len(texts) > 1 else 'no p='}",
-                f"{name}. TXT: the one line that opendkim-genkey printed",
-            )
-        ]
+    renewed = f"run: opendkim-genkey -b 2048 -d {domain} -s NEW_SELECTOR; publish it, then use it"
+    if len(texts) > 1 or "p" not in tags:
+        return [found("dkim-broken", f"{name} holds several records, or one without p=", f"{name}. TXT: the one line of opendkim-genkey")]
     if not tags["p"]:
-        return [found("dkim-revoked", f"{name} is withdrawn", f'{name}. TXT "v=DKIM1; k=rsa; p=…" of a new key')]
-    findings = []
-    if fault := _weakness(tags):
-        findings.append(found(*fault, f"run: opendkim-genkey -b 2048 -d {domain} -s NEW_SELECTOR; publish it, then use it"))
+        return [found("dkim-revoked", f"{name} is withdrawn", renewed)]
+    findings, size = [], _key_size(tags["p"])
+    if size is None:
+        findings.append(found("dkim-broken", f"{name} is no base64", renewed))
+    elif size < _SPKI_2048 and tags.get("k", "rsa").lower() == "rsa":
+        findings.append(found("dkim-weak", f"{name} has less than {1024 if size < _SPKI_1024 else 2048} bits", renewed))
     if "y" in tags.get("t", "").split(":"):
         findings.append(found("dkim-testing", f"{name} is marked as a test", f"{name}. TXT: without t=y"))
-    return [Finding(code=each.code, what=each.what.replace("KEY", name), change=each.change) for each in findings]
+    return findings
 
 
-def _weakness(tags: dict[str, str]) -> tuple[str, str] | None:
+def _key_size(published: str) -> int | None:
     try:
-        size = len(base64.b64decode(tags["p"], validate=True))
+        return len(base64.b64decode(published, validate=True))
     except ValueError:
-        return "dkim-broken", "KEY is no base64"
-    if tags.get("k", "rsa").lower() != "rsa" or size >= _SPKI_2048:
         return None
-    return "dkim-weak", f"KEY has {'less than 1024' if size < _SPKI_1024 else 'less than 2048'} bits"
 
 
 def dmarc(from_domain: str, envelope_domain: str, signing: Sequence[str]) -> Asking:
@@ -193,10 +187,8 @@ def dmarc(from_domain: str, envelope_domain: str, signing: Sequence[str]) -> Ask
     place, records = yield from _dmarc_records(from_domain)
     line = f"_dmarc.{place}. TXT"
     if not records:
-        line = f"_dmarc.{from_domain}. TXT"
-        return [
-            found("dmarc-missing", f"{from_domain} has no DMARC record", f'{line} "v=DMARC1; p=none; rua=mailto:postmaster@{from_domain}"')
-        ]
+        record = f'_dmarc.{from_domain}. TXT "v=DMARC1; p=none; rua=mailto:postmaster@{from_domain}"'
+        return [found("dmarc-missing", f"{from_domain} has no DMARC record", record)]
     if len(records) > 1:
         return [found("dmarc-several", f"{place} has {len(records)} DMARC records", f"{line}: keep one")]
     tags = tag_list(records[0])

@@ -51,7 +51,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]  # typer exports its subclass on
 def run() -> None:
     """Exit status 0: the step ran; 1: it could not, or a thing named failed; 2: wrong usage or configuration; 130: Ctrl-C."""
     try:
-        status = app(standalone_mode=False)
+        status = app(standalone_mode=False, prog_name="paperround")
         sys.stdout.flush()
     except UsageError as error:
         status = wrong_usage(error)

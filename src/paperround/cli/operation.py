@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; default: here.")] = Path()) -> None:
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; default: here.")] = Path()) -> None:
     """Write a configuration, a key and an example profile.
 
     \b

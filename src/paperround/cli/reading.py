@@ -145,7 +145,7 @@ def explain_match(context: typer.Context, email: Email, work: Work, json_: JsonF
 def explain_delivery(
     context: typer.Context,
     email: Email,
-    date: Annotated[str | None, typer.Argument(metavar="[DATE]", help="Of the issue, as 2026-11-20; default: the latest ones.")] = None,
+    date: Annotated[str | None, typer.Argument(metavar="DATE", help="Of the issue, as 2026-11-20; default: the latest ones.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Tell why a mail was or was not sent.

@@ -25,7 +25,13 @@ def report(
     now: NowOption = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Write readers, votes, calibration, sources, deliveries, bounces and times as one HTML file with plots and tables."""
+    """Write the last months as one HTML file of plots and tables.
+
+    \b
+    Readers, votes, calibration, sources, deliveries, bounces and times.
+    Example:
+      paperround report --out report.html --days 30
+    """
 
     async def work(parts: "Parts") -> "tuple[Report, str]":
         from paperround.operation.report import report as made

@@ -51,7 +51,7 @@ def shown(subscriber: "Subscriber") -> dict[str, Any]:
 @group.command("add")
 def add(
     context: typer.Context,
-    email: Annotated[str | None, typer.Argument(metavar="[EMAIL]", help="Without it, a terminal is asked for all of it.")] = None,
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="Without it, a terminal is asked for all of it.")] = None,
     name: Annotated[str | None, typer.Option(help="How the mails address them.")] = None,
     interest: Annotated[list[str] | None, typer.Option(help="In the reader's own words; may be repeated.")] = None,
     avoid: Annotated[list[str] | None, typer.Option(help="What pushes a work down; may be repeated.")] = None,
@@ -66,7 +66,7 @@ def add(
 
     \b
     Examples:
-      paperround subscribers add ada@example.org --interest "speculative decoding" --timezone Europe/Berlin
+      paperround subscribers add ada@example.org --interest "speculative decoding"
       paperround subscribers add
     """
     given: dict[str, Any] = {
@@ -283,7 +283,7 @@ def forget(context: typer.Context, email: Email, dry_run: DryRun = False) -> Non
 @group.command("sync")
 def sync(
     context: typer.Context,
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Default: [subscribers] folder of the configuration.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Default: [subscribers] folder of the configuration.")] = None,
     adopt: Annotated[bool, typer.Option("--adopt", help="Drop the readers' own edits: the files' word stands.")] = False,
 ) -> None:
     """Bring the profile files of a folder into force.

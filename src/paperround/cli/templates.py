@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paperround.cli.output import print_json, say, table, warn
-from paperround.cli.session import CommandFailedError, JsonFlag, fail_with, settings
+from paperround.cli.session import CommandFailedError, JsonFlag, fail_with, meant, settings
 from paperround.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def register(app: typer.Typer) -> None:
 
 @templates.command("list")
 def list_templates(context: typer.Context, json_: JsonFlag = False) -> None:
-    """List the templates, where each comes from, and which of them are yours."""
+    """List the templates, and which of them are yours.
+
+    \b
+    Example:
+      paperround templates list --json
+    """
     from paperround.wiring import template_loader
 
     found = template_loader(settings(context)).listing()
@@ -52,11 +57,17 @@ def list_templates(context: typer.Context, json_: JsonFlag = False) -> None:
 def export_templates(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME…] [DIR]", help="Which; default: all. Where to; default: templates.")
+        list[str] | None, typer.Argument(metavar="NAME…|DIR", help="Which; default: all. Where to; default: templates.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
-    """Copy templates as they come with the program into a folder, to be changed there; what is there is kept."""
+    """Copy our templates into a folder, to be changed there.
+
+    \b
+    What is there is kept.
+    Example:
+      paperround templates export email/digest.mjml.j2 templates
+    """
     from paperround.wiring import template_loader
 
     loaded = settings(context)
@@ -80,12 +91,19 @@ def export_templates(
     if loaded.templates is None or folder.resolve() != loaded.templates.resolve():
         say(f'Next: templates = "{folder}" in paperround.toml; delete there what you leave as it is, and it follows new versions')
     if unknown := [name for name in wanted if name not in ours]:
-        raise CommandFailedError(f"no template is called {', '.join(unknown)}; `paperround templates list` shows them")
+        near = "".join(meant(name, ours) for name in unknown)
+        raise CommandFailedError(f"no template is called {', '.join(unknown)}; `paperround templates list` shows them{near}")
 
 
 @templates.command("check")
 def check_templates(context: typer.Context, json_: JsonFlag = False) -> None:
-    """Compile every template and render a sample of every mail; what is wrong is named with file, line and tag."""
+    """Compile every template and render a sample of every mail.
+
+    \b
+    What is wrong is named with file, line and tag.
+    Example:
+      paperround templates check
+    """
     from paperround.wiring import template_loader
 
     loaded = settings(context)

@@ -181,18 +181,20 @@ def on_a_terminal(words: Sequence[str], answers: Sequence[str] = (), **environme
         heed_ctrl_c()
         os.environ.update({"TERM": "xterm", **environment})
         os.execv(sys.executable, [*PROGRAM, *words])  # the child of this test
-    seen, told, waiting = b"", 0, list(answers)
-    while select.select([terminal], [], [], 30)[0]:
+    seen, told, typed, waiting = b"", 0, "", list(answers)
+    for _ in range(1000):
+        if not select.select([terminal], [], [], 5)[0]:
+            if typed != "\x03":
+                os.kill(child, signal.SIGKILL)
+            os.write(terminal, b"\x03")  # as a person would again: one that comes while readline starts is lost
+            continue
         try:
-            piece = os.read(terminal, 4096)
+            seen += os.read(terminal, 4096)
         except OSError:  # Linux: the other end is closed
             break
-        seen += piece
         if waiting and seen[told:].endswith(b": "):  # the space comes when it listens
-            os.write(terminal, waiting.pop(0).encode())
-            told = len(seen)
-    else:
-        os.kill(child, signal.SIGKILL)
+            typed, told = waiting.pop(0), len(seen)
+            os.write(terminal, typed.encode())
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode()
 

@@ -339,3 +339,9 @@ def test_units_call_commands_that_there_are(path: Path) -> None:
 
 def test_the_example_configuration_is_the_one_that_init_writes() -> None:
     assert (DEPLOY / "paperround.toml").read_text(encoding="utf-8") == example_config()
+
+
+def test_every_file_here_is_told_of() -> None:
+    told = set(re.findall(r"`([\w.@-]+)/?`", (DEPLOY / "README.md").read_text(encoding="utf-8")))
+    there = {path.name for path in DEPLOY.iterdir() if path.name not in ("README.md", ".env") and not path.name.startswith("database.")}
+    assert there <= told

@@ -183,7 +183,7 @@ def on_a_terminal(words: Sequence[str], answers: Sequence[str] = (), **environme
         os.execv(sys.executable, [*PROGRAM, *words])  # the child of this test
     seen, told, typed, waiting = b"", 0, "", list(answers)
     for _ in range(1000):
-        if not select.select([terminal], [], [], 5)[0]:
+        if not select.select([terminal], [], [], 3 if typed == "\x03" else 60)[0]:
             if typed != "\x03":
                 os.kill(child, signal.SIGKILL)
             os.write(terminal, b"\x03")  # as a person would again: one that comes while readline starts is lost

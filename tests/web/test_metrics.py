@@ -1,6 +1,7 @@
 """What machines ask: whether we live, whether we can work, and the figures for Prometheus."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -8,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from paperround.operation.alerts import KINDS
 from paperround.records import Run
 from paperround.web.app import create_app
 
@@ -75,3 +77,11 @@ async def test_metrics_count_without_naming_anybody(site: Site) -> None:
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert "example" not in answer.text
     assert site.ada.public_id not in answer.text
+
+
+async def test_every_metric_and_every_kind_of_alert_is_documented(site: Site) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text(encoding="utf-8")
+    answer = await asked(site, "/metrics")
+    made = {family.name for family in text_string_to_metric_families(answer.text) if family.name.startswith("paperround_")}
+    assert {line.split("`")[1] for line in page.splitlines() if line.startswith("| `paperround_")} == made
+    assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `") and "paperround_" not in line] == list(KINDS)

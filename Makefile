@@ -18,9 +18,12 @@ DEV_READY := .venv/.dev-ready
 override ME := $(value ME)
 override ONLY := $(value ONLY)
 override KILLS := $(value KILLS)
-export ME ONLY KILLS
+override SUBSCRIBERS := $(value SUBSCRIBERS)
+override SAMPLE := $(value SAMPLE)
+override MINUTES := $(value MINUTES)
+export ME ONLY KILLS SUBSCRIBERS SAMPLE MINUTES
 
-.PHONY: help setup demo test check bench kill-test kill-test-many chromium
+.PHONY: help setup demo test check bench bench-million kill-test kill-test-many chromium
 
 help: ## list the targets
 	@echo "Paperround: every subscriber's own paper, delivered on schedule."
@@ -50,6 +53,9 @@ kill-test: $(DEV_READY) ## kill delivery at random moments, KILLS=50 times, and 
 
 kill-test-many: $(DEV_READY) ## the same over PostgreSQL: two deliver workers, one compose worker and the database killed KILLS=30 times
 	@$(BIN)/python tests/benchmarks/kill_test_many.py --kills "$${KILLS:-30}"
+
+bench-million: $(DEV_READY) smtp-sink ## one day for SUBSCRIBERS=1000000 on PostgreSQL, SAMPLE=100000 mails sent; stops after MINUTES=120, and goes on when run again
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_million.py
 
 # Two steps, so that the first `make demo` waits for nothing that only developers need. torch comes first and alone: constraints.txt
 # pins one version of it, which machines may hold as a CPU-only file; a range that another package asks for would take the newest

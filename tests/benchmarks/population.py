@@ -12,7 +12,9 @@ model's, only what is near to what differs. Readers:
 - two in three have had an issue before, the others get their first one
 """
 
+import asyncio
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -94,12 +96,15 @@ class World:
 
 async def prepare(storage: SqlStorage, *, seed: int = 7, earlier: int = EARLIER, day: int = DAY) -> None:
     """The works, their vectors, the topics' and the background; nothing where they are there already."""
-    if await storage.count_works() == earlier + day:
-        return
     world, chance, model = World.of(seed), random.Random(seed), embedder()
-    source = await storage.add_source(
-        location="https://papers.example/feed", kind="feed", name="Papers", tags=(), backlog=None, as_of=None, now=NOW - timedelta(days=60)
-    )
+    if await storage.count_works() == earlier + day and not await storage.count_to_embed(model.model):
+        return
+    words = [said for _, said in world.topics]
+    await storage.save_text_vectors(model.model, dict(zip(words, (await model.embed(words)).astype(np.float16), strict=True)))
+    location, added = "https://papers.example/feed", NOW - timedelta(days=60)
+    (source,) = await storage.sources() or [
+        await storage.add_source(location=location, kind="feed", name="Papers", tags=(), backlog=None, as_of=None, now=added)
+    ]
     entries = [world.entry(chance, number) for number in range(earlier + day)]
     for some, at in ((entries[:earlier], NOW - timedelta(days=40)), (entries[earlier:], NOW - timedelta(hours=3))):
         for start in range(0, len(some), 500):
@@ -113,9 +118,6 @@ async def prepare(storage: SqlStorage, *, seed: int = 7, earlier: int = EARLIER,
                 quiet=False,
             )
         await embed(storage, model, now=NOW - timedelta(days=1))
-    texts = [words for _, words in world.topics]
-    vectors = await model.embed(texts)
-    await storage.save_text_vectors(model.model, dict(zip(texts, vectors.astype(np.float16), strict=True)))
 
 
 # ---------------------------------------------------------------- readers
@@ -217,9 +219,13 @@ async def load(storage: SqlStorage, numbers: range, *, first_work: int, seed: in
 
 async def build(url: str, count: int, *, seed: int = 7, earlier: int = EARLIER, day: int = DAY) -> None:
     """A database with so many readers who are due at NOW; where some are there already, those that are missing."""
-    storage = await open_storage(url, fold=fold_address)
+    storage = await open_storage(url, fold=fold_address, upgrade=True)
     await prepare(storage, seed=seed, earlier=earlier, day=day)
     there = (await storage.db.rows(select(func.max(subscribers.c.id).label("last"))))[0].last or 0
     (first,) = (await storage.db.rows(select(func.min(works.c.id).label("first"))))[0]
     await load(storage, range(there + 1, count + 1), first_work=first, seed=seed, earlier=earlier)
     await storage.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(build(sys.argv[1], int(sys.argv[2])))

@@ -36,7 +36,7 @@ def last_stage(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 COMPOSE = sorted(DEPLOY.glob("compose*.yaml"))
 UNITS = sorted(DEPLOY.glob("*.service"))
-CONFINING = "StateDirectory|UMask|Protect|Private|ProcSubset|NoNew|Capab|Ambient|Lock|RemoveIPC|Restrict|SystemCall"
+CONFINING = "StateDirectoryMode|UMask|Protect|Private|ProcSubset|NoNew|Capab|Ambient|Lock|RemoveIPC|Restrict|SystemCall"
 
 
 def composed(path: Path) -> dict[str, Any]:
@@ -319,6 +319,14 @@ def test_units_are_valid_and_well_confined(tmp_path: Path, path: Path) -> None:
     confined = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]  # tenths; 100 is unconfined
     judged = subprocess.run(confined, capture_output=True, text=True, check=False)
     assert judged.returncode == 0, judged.stdout[-300:]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is absent: it comes with systemd")
+def test_timers_start_units_that_there_are_at_times_that_come(tmp_path: Path) -> None:
+    for path in DEPLOY.glob("*.timer"):
+        assert path.with_suffix(".service").is_file()
+        (when,) = re.findall(r"^OnCalendar=(.*)$", path.read_text(encoding="utf-8"), re.M)
+        assert subprocess.run(["systemd-analyze", "calendar", when], capture_output=True, check=False).returncode == 0
 
 
 def test_all_units_are_confined_alike() -> None:

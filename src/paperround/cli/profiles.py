@@ -111,7 +111,8 @@ def import_library(context: typer.Context, email: str, file: Path) -> None:
     """The works of a library are liked from now on; of too many, the last of the file, where programs put what is new."""
     from paperround.sources.references import references
 
-    papers = references(decoded(read_file(file)))
+    _, at, entries = decoded(read_file(file)).partition("@")  # what stands before the first entry is a comment
+    papers = references(at + entries)
     if not papers:
         raise CommandFailedError(f"{file}: holds no BibTeX entry with a title, DOI, arXiv number or address")
 

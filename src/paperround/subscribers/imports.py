@@ -73,7 +73,7 @@ def _gone(row: Mapping[str, Any]) -> str | None:
 def _of_elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:
     """What another program's list says that a profile can use: a name, interests, a zone if it is one."""
     with suppress(ValueError):
-        attributes = json.loads(row.get("attributes", "{}"))
+        attributes = json.loads(str(row.get("attributes")))
         row = {**(attributes if isinstance(attributes, dict) else {}), **row}
     name = row.get("name") or " ".join(filter(None, (row.get("first_name"), row.get("last_name"))))
     values: dict[str, Any] = {"name": name} if name else {}

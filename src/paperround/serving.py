@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 log = structlog.get_logger()
+TIMED = structlog.processors.TimeStamper("iso")
 STOP_WITHIN = 8.0  # seconds for what is under way; a supervisor kills at 10
 
 
@@ -44,7 +45,7 @@ class Redacting(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         said = {"event": redacted(super().format(record)), "level": record.levelname.lower(), "logger": record.name}
-        return str(self.render(None, "", said))
+        return str(self.render(None, "", TIMED(None, "", said)))
 
 
 def write_logs(form: str) -> None:
@@ -55,7 +56,7 @@ def write_logs(form: str) -> None:
     handler.setFormatter(Redacting(render))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.configure(
-        processors=[told.add_log_level, told.TimeStamper("iso"), told.format_exc_info, redact, render],
+        processors=[told.add_log_level, TIMED, told.format_exc_info, redact, render],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 

@@ -625,6 +625,81 @@ def test_no_mail_however_hostile_stops_the_look_at_its_signature(rubbish: bytes)
         assert all(each.code in FINDINGS for each in doctor.of_mail(raw, "news.example"))
 
 
+def told(rule: Any, zone: dict[str, list[str]]) -> Any:
+    """What a rule returns where the world is that zone."""
+    try:
+        question = next(rule)
+        while True:
+            question = rule.send(tuple(zone.get(" ".join(question), ())))
+    except StopIteration as end:
+        return end.value
+
+
+NEAR = {
+    "a.example A": ["11.0.0.1"],
+    "a.example AAAA": ["2600::1"],
+    "a.example MX": ["5 mx2.a.example.", "1 mx1.a.example."],
+    "mx2.a.example A": ["11.0.0.25"],
+    "b.example TXT": ["v=spf1 ip4:11.0.0.25 -all"],
+    "c.example TXT": ["v=spf1 redirect=b.example"],
+}
+SENDING = [
+    *("ip4:11.0.0.25", "ip4:11.0.0.0/24", "ip6:2600::/16", "a:a.example/24", "a:a.example//64", "a/24", "mx", "mx:a.example"),
+    *("include:b.example", "+include:c.example", "IP4:11.0.0.25", "include:%{d}.example", "exists:%{ir/}.x.example", "ptr"),
+]
+ELSEWHERE = [
+    "ip4:11.0.1.0/24",
+    "?ip4:11.0.0.25",
+    "-ip4:11.0.0.25",
+    "a",
+    "a:a.example/28",
+    "ip6:2601::/32",
+    "a:a.example//128",
+    "mx:b.example",
+    "x=y",
+]
+
+
+@pytest.mark.parametrize("term", SENDING)
+def test_an_spf_record_that_allows_our_host_or_may_do_so_is_fine(term: str) -> None:
+    host = "2600::99" if term in ("ip6:2600::/16", "a:a.example//64") else OUT
+    assert told(mail_dns.spf("a.example", [host]), NEAR | {"a.example TXT": [f"v=spf1 {term} -all"]}) == []
+
+
+@pytest.mark.parametrize("term", ELSEWHERE)
+def test_an_spf_record_that_allows_others_alone_is_told(term: str) -> None:
+    found = told(mail_dns.spf("a.example", [OUT]), NEAR | {"a.example TXT": [f"v=spf1 {term} -all"]})
+    assert [each.code for each in found] == ["spf-sender"]
+    assert f'"v=spf1 {term} ip4:{OUT} -all"' in found[0].change
+
+
+@pytest.mark.parametrize(
+    ("envelope", "signing", "mode", "fine"),
+    [
+        ("a.example", [], "", True),
+        ("bounces.a.example", [], "", True),
+        ("bounces.a.example", [], "; aspf=s", False),
+        ("bounces.a.example", ["a.example"], "; aspf=s", True),
+        ("bounces.a.example", ["mail.a.example"], "; aspf=s; adkim=s", False),
+        ("other.example", ["a.example"], "", True),
+        ("other.example", ["other.example"], "", False),
+        ("", [], "", False),
+    ],
+)
+def test_alignment_is_judged_as_dmarc_does(envelope: str, signing: list[str], mode: str, fine: bool) -> None:
+    zone = {"_dmarc.a.example TXT": [f"v=DMARC1; p=none; rua=mailto:x@a.example{mode}"]}
+    codes = [each.code for each in told(mail_dns.dmarc("a.example", envelope, signing), zone)]
+    assert codes == ([] if fine else ["dmarc-unaligned"])
+
+
+def test_siblings_below_one_record_are_aligned_and_those_below_none_are_not() -> None:
+    zone = {"_dmarc.lab.example TXT": ["v=DMARC1; p=none; rua=mailto:x@lab.example"]}
+    assert told(mail_dns.dmarc("news.lab.example", "bounces.lab.example", []), zone) == []
+    zone["_dmarc.news.lab.example TXT"] = zone["_dmarc.lab.example TXT"]
+    assert told(mail_dns.dmarc("news.lab.example", "bounces.lab.example", []), zone) == []
+    assert [each.code for each in told(mail_dns.dmarc("news.lab.example", "lab2.example", []), zone)] == ["dmarc-unaligned"]
+
+
 def test_the_reference_names_every_finding() -> None:
     text = (Path(__file__).parents[2] / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if line.startswith("| `")] == [

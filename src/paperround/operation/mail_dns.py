@@ -14,7 +14,9 @@ Answer = tuple[str, ...]  # as text, empty where there is none; TXT strings join
 Asking = Generator[Question, Answer, list[Finding]]
 
 MOST_LOOKUPS, MOST_VOID = 10, 2  # RFC 7208, 4.6.4
-_TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?::([^/]+(?:/.*)?|))?((?:/\d+)?(?://\d+)?)$|(redirect|exp)=(.+)$", re.I)
+_TERM = re.compile(
+    r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?::((?:%\{[^}]*\}|[^/])*))?((?:/\d+)?(?://\d+)?)$|(redirect|exp)=(.+)$", re.I
+)
 _UNKNOWN_MODIFIER = re.compile(r"[a-z][a-z0-9._-]*=", re.I)  # to be ignored (RFC 7208, 6)
 _SPKI_1024, _SPKI_2048 = 160, 290  # bytes of an RSA key as published
 

@@ -271,6 +271,11 @@ class InboxSettings(Table):
 
 class RetentionSettings(Table):
     entries: Duration = Field(default=timedelta(days=400), description="How long works that nobody liked are kept.")
+    sentences: Duration = Field(
+        default=timedelta(days=180), description="How long the sentences of works are kept to quote from; issues keep what they quoted."
+    )
+    issues: Duration = Field(default=timedelta(days=800), description="How long issues are kept, with their pages, mails and citations.")
+    mails: Duration = Field(default=timedelta(days=400), description="How long it is kept what became of a mail.")
     pending: Duration = Field(default=timedelta(days=7), description="How long an unconfirmed subscription is kept.")
     evidence: Duration = Field(default=timedelta(days=30), description="How long the network prefix of a consent is kept.")
     unread: Duration = Field(default=timedelta(days=90), description="How long a feed without a mail address is kept that nobody reads.")

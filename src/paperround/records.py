@@ -125,6 +125,18 @@ class NewDigest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outdated(Aware):
+    """Up to when things are old enough to go: works that nobody got or judged, the sentences of works, issues, mails that have ended.
+    `model`: vectors of others are of no use."""
+
+    works: datetime
+    sentences: datetime
+    digests: datetime
+    deliveries: datetime
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableSize:
     """What a table of the database takes; None where that is not known."""
 

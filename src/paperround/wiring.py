@@ -37,7 +37,11 @@ from paperround.pipeline.watch import Watch
 from paperround.sources.fetcher import PACE, HttpFetcher
 from paperround.sources.fetcher import expand as expand  # for the shells
 from paperround.sources.polling import PollingRules
+from paperround.storage.backups import back_up as back_up  # these four for the shells, too
+from paperround.storage.backups import backup_suffix as backup_suffix
+from paperround.storage.backups import restore as restore
 from paperround.storage.job_queue import JobQueue
+from paperround.storage.moving import move_database as move_database
 from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.subscribers import profile_files
 from paperround.subscribers.profile_files import ProfileFile

@@ -14,7 +14,7 @@ from made_rows import DAY, NOW, TODAY, add_reader, add_source, entry, issue, que
 from sqlalchemy import select
 
 from paperround.errors import StorageError
-from paperround.storage.backups import back_up, restore, suffix
+from paperround.storage.backups import back_up, backup_suffix, restore
 from paperround.storage.schema import metadata
 from paperround.storage.sql_storage import SqlStorage, open_storage
 
@@ -43,7 +43,7 @@ async def another(url: str, new_url: NewUrl) -> str:
 
 async def test_a_backup_comes_back_as_it_was(url: str, storage: SqlStorage, tmp_path: Path, new_url: NewUrl) -> None:
     await queued(storage, 3)
-    file, place = tmp_path / f"b{suffix(url)}", await another(url, new_url)
+    file, place = tmp_path / f"b{backup_suffix(url)}", await another(url, new_url)
     await asyncio.to_thread(back_up, url, file)
     before = await content(url)
     await add_reader(storage, "later@example.org")
@@ -70,7 +70,7 @@ async def test_a_backup_under_a_writing_load_is_one_moment(url: str, storage: Sq
     writer = asyncio.create_task(write())
     files: list[Path] = []
     while len(files) < 3 or (written < 9 and len(files) < 30):
-        files.append(tmp_path / f"{len(files)}{suffix(url)}")
+        files.append(tmp_path / f"{len(files)}{backup_suffix(url)}")
         await asyncio.to_thread(back_up, url, files[-1])
     stop.set()
     await writer
@@ -90,7 +90,7 @@ async def test_data_is_replaced_only_by_force_and_a_database_without_any_is_no_h
     url: str, storage: SqlStorage, tmp_path: Path, new_url: NewUrl
 ) -> None:
     await add_source(storage)
-    file, place = tmp_path / f"b{suffix(url)}", await another(url, new_url)
+    file, place = tmp_path / f"b{backup_suffix(url)}", await another(url, new_url)
     await asyncio.to_thread(back_up, url, file)
     await (await open_storage(place)).close()
     await asyncio.to_thread(restore, place, file, force=False)
@@ -187,10 +187,10 @@ async def test_a_kill_during_backup_or_restore_loses_nothing(url: str, storage: 
     await record(other, await add_source(other), [entry(number) for number in range(300)], NOW)
     await other.close()
     earlier = await content(place)
-    file = tmp_path / f"good{suffix(url)}"
+    file = tmp_path / f"good{backup_suffix(url)}"
     await asyncio.to_thread(back_up, url, file)
     for tenth in range(5):
-        attempt = tmp_path / f"{tenth}{suffix(url)}"
+        attempt = tmp_path / f"{tenth}{backup_suffix(url)}"
         await killed(tenth / 20, "back_up", url, str(attempt))
         assert await content(url) == whole
         if attempt.exists():

@@ -39,7 +39,7 @@ from paperround.models import (
     SourceState,
     Vote,
 )
-from paperround.records import Backlog, Layer, NewDelivery, Poll, Run, WorkVectors
+from paperround.records import Backlog, Layer, NewDelivery, Outdated, Poll, Run, WorkVectors
 from paperround.storage.schema import UtcDateTime
 from paperround.storage.sql_storage import SqlStorage, open_storage
 
@@ -550,9 +550,58 @@ async def test_old_works_go_unless_somebody_got_or_liked_them(storage: SqlStorag
     reader, (one, two, _) = await add_reader(storage), await works(storage)
     await storage.record_digests([issue(reader, [one])])
     await storage.save_vote(reader.id, Vote(work_id=two.id, value=1, at=NOW, way="cli"))
-    assert (await storage.prune(NOW + DAY, limit=10))["works"] == 1
+    assert (await storage.outdated(older(works=NOW + DAY)))["works"] == 1
+    assert (await storage.prune(older(works=NOW + DAY), limit=10))["works"] == 1
     assert await storage.count_works() == 2
     assert await storage.check() == []
+
+
+async def test_issues_go_with_their_mails_and_then_their_works_a_few_at_a_time(storage: SqlStorage) -> None:
+    readers, mails = await queued(storage, 3)
+    await storage.finish([replace(mail, state=DeliveryState.SENT, finished_at=NOW) for mail in mails[:1]])
+    old = older(works=NOW + DAY, digests=NOW + DAY)
+    assert (await storage.outdated(old))["digests"] == 3
+    assert (await storage.prune(old, limit=2))["digests"] == 2
+    assert (await storage.prune(old, limit=2))["works"] == 2
+    assert (await storage.digests_of(readers[0].id, limit=9), await storage.count_deliveries()) == ([], {})
+    assert await storage.check() == []
+
+
+async def test_mails_go_when_they_have_ended(storage: SqlStorage) -> None:
+    _, (sent, *_) = await queued(storage, 2)
+    await storage.finish([replace(sent, state=DeliveryState.SENT, finished_at=NOW)])
+    assert (await storage.prune(older(deliveries=NOW), limit=9))["deliveries"] == 0
+    assert (await storage.prune(older(deliveries=NOW + DAY), limit=9))["deliveries"] == 1
+    assert await storage.count_deliveries() == {DeliveryState.QUEUED: 1}
+
+
+async def test_sentences_of_old_works_and_vectors_of_other_models_go(storage: SqlStorage) -> None:
+    await works(storage)
+    ones = np.ones(4, np.float16)
+    for model in (MODEL, "other@1"):
+        todo = await storage.works_to_embed(model, limit=9)
+        rows = [(each.work_id, each.content_hash) for each in todo]
+        await storage.save_work_vectors(
+            model,
+            [WorkVectors(work_id=name, content_hash=text, vector=ones, sentences=("A.",), sentence_vectors=ones) for name, text in rows],
+        )
+        await storage.save_text_vectors(model, {"words": ones})
+    removed = await storage.prune(older(sentences=NOW + DAY), limit=99)
+    assert {kind: count for kind, count in removed.items() if count} == {
+        "sentences": 6,
+        "work_vectors of other models": 3,
+        "text_vectors of other models": 1,
+    }
+    known, vectors = await storage.all_work_vectors(MODEL, limit=9)
+    assert (len(known), vectors.shape) == (3, (3, 4))
+    assert [words for words, _ in (await storage.sentence_vectors(MODEL, known)).values()] == [(), (), ()]
+    assert (await storage.works_to_embed(MODEL, limit=9), await storage.count_to_embed("other@1")) == ([], 3)
+    assert not any((await storage.prune(older(sentences=NOW + DAY), limit=99)).values())
+
+
+def older(**dates: datetime) -> Outdated:
+    long_ago = dict.fromkeys(("works", "sentences", "digests", "deliveries"), NOW - 9999 * DAY)
+    return Outdated(**{**long_ago, **dates}, model=MODEL)
 
 
 async def test_the_sizes_of_tables_are_told(storage: SqlStorage) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from paperround.errors import StorageError
 from paperround.models import DeliveryState, Vote
 from paperround.records import Layer, WorkVectors
-from paperround.storage.moving import MOVED, move
+from paperround.storage.moving import MOVED, move_database
 from paperround.storage.schema import sources
 from paperround.storage.sql_storage import SqlStorage, open_storage
 
@@ -57,7 +57,7 @@ async def test_all_that_was_remembered_is_in_the_other_database_and_work_goes_on
     old, place = await open_storage(url), await new_url(target)
     await fill(old)
     told: list[tuple[int, int]] = []
-    counts = await move(url, place, lambda done, of_all: told.append((done, of_all)))
+    counts = await move_database(url, place, lambda done, of_all: told.append((done, of_all)))
     assert told[-1][0] == told[-1][1] == 2 * sum(counts.values())
     new = await open_storage(place)
     assert await content(new) == await content(old)
@@ -77,16 +77,16 @@ async def test_a_move_that_was_killed_goes_on_where_it_stopped(url: str, target:
     await fill_up(old)
     script = (
         "import asyncio, os, signal, sys\n"
-        "from paperround.storage.moving import move\n"
+        "from paperround.storage.moving import move_database\n"
         "kill = lambda done, of_all: done > 2000 and os.kill(os.getpid(), signal.SIGKILL)\n"
-        "asyncio.run(move(sys.argv[1], sys.argv[2], kill))\n"
+        "asyncio.run(move_database(sys.argv[1], sys.argv[2], kill))\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, url, place)
     assert await process.wait() == -9
     with pytest.raises(StorageError, match="db move"):
         await open_storage(place)
     told: list[int] = []
-    await move(url, place, lambda done, _: told.append(done))
+    await move_database(url, place, lambda done, _: told.append(done))
     assert any(step >= 500 for step in told)
     new = await open_storage(place)
     assert await content(new) == await content(old)
@@ -97,9 +97,9 @@ async def test_a_move_that_was_killed_goes_on_where_it_stopped(url: str, target:
 async def test_a_target_that_holds_anything_is_refused(url: str, new_url: NewUrl) -> None:
     old, place = await open_storage(url), await new_url("sqlite")
     await add_source(old)
-    await move(url, place)
+    await move_database(url, place)
     with pytest.raises(StorageError, match="holds data already"):
-        await move(url, place)
+        await move_database(url, place)
     await old.close()
 
 
@@ -112,14 +112,14 @@ async def test_a_source_that_changes_meanwhile_is_noticed(url: str, new_url: New
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await move(url, place, interrupted)
+        await move_database(url, place, interrupted)
     await old.db.write(sources.update().values(name="renamed"))
     with pytest.raises(StorageError, match="sources differs"):
-        await move(url, place)
+        await move_database(url, place)
     await old.close()
 
 
 async def test_a_source_that_is_not_there_is_told(tmp_path: Path, new_url: NewUrl) -> None:
     with pytest.raises(StorageError, match="no such database"):
-        await move(f"sqlite:///{tmp_path}/nothing.db", await new_url("sqlite"))
+        await move_database(f"sqlite:///{tmp_path}/nothing.db", await new_url("sqlite"))
     assert not (tmp_path / "nothing.db").exists()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paperround.cli import demo, doctor, operation, profiles, reading, report, sources, steps, subscribers, templates, worker
+from paperround.cli import database, demo, doctor, operation, profiles, reading, report, sources, steps, subscribers, templates, worker
 from paperround.cli.output import warn
 from paperround.cli.session import GO_ON, CommandFailedError
 from paperround.errors import ConfigError, PaperroundError
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # help as plain text: fits any pager, width and screen reader
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, sources, subscribers, profiles, steps, reading, operation, report, doctor, templates, worker):
+for module in (demo, sources, subscribers, profiles, steps, reading, operation, database, report, doctor, templates, worker):
     module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""`paperround init|status|db|config|suppressions|bounces`: running it for years."""
+"""`paperround init|status|config|suppressions|bounces`: running it for years."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from paperround.wiring import Parts
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A mail address.")]
-database = typer.Typer(help="The database.", no_args_is_help=True)
 suppressions = typer.Typer(help="Addresses that are never mailed, whatever their consent.", no_args_is_help=True)
 configuration = typer.Typer(help="The configuration.", no_args_is_help=True)
 
@@ -20,7 +19,7 @@ configuration = typer.Typer(help="The configuration.", no_args_is_help=True)
 def register(app: typer.Typer) -> None:
     for command in (init, status, bounces):
         app.command()(command)
-    for name, group in (("db", database), ("suppressions", suppressions), ("config", configuration)):
+    for name, group in (("suppressions", suppressions), ("config", configuration)):
         app.add_typer(group, name=name)
 
 
@@ -99,39 +98,6 @@ def bounces(
     for each in [] if json_ else done:
         say(f"{each['file']}: {each['did']}")
     fail_with(failed)
-
-
-# ---------------------------------------------------------------- db
-
-
-@database.command("upgrade")
-def upgrade(context: typer.Context) -> None:
-    """Bring the database to this version's schema.
-
-    \b
-    Example:
-      paperround db upgrade
-    """
-    faults = with_parts(context, lambda parts: parts.storage.check(), upgrade=True)
-    say(f"{settings(context).shown_database} is up to date")
-    for fault in faults:
-        warn(fault)
-
-
-@database.command("check")
-def check(context: typer.Context, json_: JsonFlag = False) -> None:
-    """Look for damage.
-
-    \b
-    Example:
-      paperround db check --json
-    """
-    faults = with_parts(context, lambda parts: parts.storage.check())
-    if json_:
-        print_json({"faults": faults})
-    else:
-        say("the database is sound" if not faults else f"{len(faults)} faults")
-    fail_with(faults)
 
 
 # ---------------------------------------------------------------- suppressions, config

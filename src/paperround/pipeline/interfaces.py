@@ -39,6 +39,7 @@ from paperround.records import (
     Layer,
     NewDelivery,
     NewDigest,
+    Outdated,
     Placement,
     Poll,
     Recorded,
@@ -293,7 +294,8 @@ class Storage(SourceStore, WorkStore, VectorStore, SubscriberStore, DigestStore,
 
     @property
     def instance_id(self) -> str: ...  # random, made at the first upgrade
-    async def prune(self, before: datetime, *, limit: int) -> dict[str, int]: ...  # rows removed by table
+    async def prune(self, old: Outdated, *, limit: int) -> dict[str, int]: ...  # rows removed by kind, `limit` of each at most
+    async def outdated(self, old: Outdated) -> dict[str, int]: ...  # how many there are in all
     async def clock(self) -> datetime: ...  # the database's own time
     async def check(self) -> list[str]: ...  # faults found; empty = sound
     async def sizes(self) -> list[TableSize]: ...  # by table, largest first; "" = the whole

@@ -1,6 +1,7 @@
 """Steps: the whole round in its order — sync, collect, embed, compose, deliver, prune — over the parts that wiring built."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from paperround.pipeline.deliver import Delivered, DeliverRules, DeliveryRun
 from paperround.pipeline.embed import Embedded, embed
 from paperround.pipeline.interfaces import Clock, Embedder, Fetcher, Progress, Storage, Transport
 from paperround.pipeline.messages import Letter, Messages
-from paperround.records import Run
+from paperround.records import Outdated, Run
 from paperround.sources.polling import PollingRules
 
 Result = TypeVar("Result")
@@ -29,6 +30,9 @@ class Retention:
 
     entries: timedelta = timedelta(days=400)
     pending: timedelta = timedelta(days=7)
+    sentences: timedelta = timedelta(days=180)  # of works, with their vectors: what an issue shows of a work is kept with the issue
+    issues: timedelta = timedelta(days=800)
+    mails: timedelta = timedelta(days=400)  # sent, failed or cancelled
     evidence: timedelta = timedelta(days=30)  # the network prefix of a consent
     unread: timedelta = timedelta(days=90)  # a feed without a mail address that nobody reads
 
@@ -147,22 +151,44 @@ class Steps:
             await transport.close()
         return None if result and result.accepted else result.reply if result else "not sent"
 
-    async def prune(self, *, limit: int = 1000) -> dict[str, int]:
-        """Remove what retention no longer keeps, a small step at a time."""
+    async def prune(self, *, limit: int = 500) -> dict[str, int]:
+        """Remove what retention no longer keeps, small steps with as much time between them: others write, too. How many of each kind."""
         now, kept = self.clock.now(), self.rules.retention
-        removed = await self.storage.prune(now - kept.entries, limit=limit)
         prefixes = await self.storage.erase_prefixes(now - kept.evidence)
         unread = await self.storage.remove_unread(now - kept.unread)
-        return {**removed, "unconfirmed": await self.storage.remove_pending(now - kept.pending), "unread": unread, "prefixes": prefixes}
+        removed = Counter(unconfirmed=await self.storage.remove_pending(now - kept.pending), unread=unread, prefixes=prefixes)
+        while True:
+            begun = perf_counter()
+            step = await self.storage.prune(self._outdated(), limit=limit)
+            removed.update(step)
+            if max(step.values()) < limit:
+                return dict(removed)
+            await asyncio.sleep(min(1.0, perf_counter() - begun))
+
+    async def to_prune(self) -> dict[str, int]:
+        """How much of what grows would go."""
+        return await self.storage.outdated(self._outdated())
+
+    def _outdated(self) -> Outdated:
+        now, kept = self.clock.now(), self.rules.retention
+        return Outdated(
+            works=now - kept.entries,
+            sentences=now - kept.sentences,
+            digests=now - kept.issues,
+            deliveries=now - kept.mails,
+            model=self.embedder.model,
+        )
 
     async def round(self, progress: Progress | None = None) -> Round:
         """All of it, for what is due."""
-        return Round(
+        done = Round(
             collected=await self.collect(),
             embedded=await self.embed(progress),
             composed=await self.compose(),
             delivered=await self.deliver(),
         )
+        await self.prune()
+        return done
 
 
 async def yes() -> bool:

@@ -19,7 +19,7 @@ from paperround.storage.schema import instance, metadata
 SQLITE, POSTGRESQL = b"SQLite format 3\0", b"PGDMP"  # how the files begin: a database of SQLite, an archive of pg_dump
 
 
-def suffix(url: str) -> str:
+def backup_suffix(url: str) -> str:
     return ".db" if make_url(url).get_backend_name() == "sqlite" else ".dump"
 
 
@@ -29,9 +29,9 @@ def back_up(url: str, file: Path) -> None:
     if file.exists():
         raise StorageError(f"{file}: is there already; name another file")
     with explained(str(file)):
-        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        make_private(unfinished)
         try:
-            copy(Path(parsed.database or ""), unfinished) if suffix(url) == ".db" else dump(parsed, unfinished)
+            copy(Path(parsed.database or ""), unfinished) if backup_suffix(url) == ".db" else dump(parsed, unfinished)
             put(unfinished, file)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -41,7 +41,7 @@ def restore(url: str, file: Path, *, force: bool) -> str | None:
     """Bring a backup back into the database of that address, which must hold no data unless `force`. Returns where the data lies that was
     replaced, where it is kept. After a kill either the old data is there or the new. Raises StorageError."""
     parsed = make_url(url)
-    wanted = SQLITE if suffix(url) == ".db" else POSTGRESQL
+    wanted = SQLITE if backup_suffix(url) == ".db" else POSTGRESQL
     with explained(str(file)):
         with file.open("rb") as opened:
             start = opened.read(16)
@@ -64,6 +64,12 @@ def explained(place: str) -> Iterator[None]:
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         told = (error.strerror or error) if isinstance(error, OSError) else reason(error)
         raise StorageError(f"{place}: {told}") from error
+
+
+def make_private(path: Path) -> None:
+    """An empty file that only its owner may read."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def put(unfinished: Path, file: Path) -> None:
@@ -124,7 +130,7 @@ def replace_file(path: Path, file: Path) -> str | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        unfinished.unlink(missing_ok=True)
+        make_private(unfinished)
         copy(file, unfinished)
         kept = set_aside(path) if path.exists() else None
         put(unfinished, path)

@@ -22,7 +22,7 @@ ROWS = 500  # copied in one transaction: a kill loses no more, and vectors of so
 MOVED = [table for table in metadata.sorted_tables if table is not instance]  # who is pointed at comes first
 
 
-async def move(source: str, target: str, progress: Progress | None = None) -> dict[str, int]:
+async def move_database(source: str, target: str, progress: Progress | None = None) -> dict[str, int]:
     """Copy all rows, compare them, and only then give the target the name of the installation: until that it cannot be used. After a
     kill the same call goes on where it stopped. Returns the rows by table. The program must stand still meanwhile.
 

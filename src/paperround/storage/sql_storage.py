@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from paperround.errors import StorageError
@@ -14,14 +14,14 @@ from paperround.storage.delivery_rows import DeliveryRows
 from paperround.storage.digest_rows import DigestRows
 from paperround.storage.entries import EntryRows
 from paperround.storage.pace_rows import PaceRows
-from paperround.storage.schema import digest_items, votes, work_vectors, works
+from paperround.storage.prune_rows import PruneRows
 from paperround.storage.source_rows import SourceRows
 from paperround.storage.subscriber_rows import SubscriberRows
 from paperround.storage.vectors import VectorRows
 from paperround.storage.watch_rows import WatchRows
 
 
-class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, PaceRows, WatchRows):
+class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, PaceRows, PruneRows, WatchRows):
     """Everything that the pipeline's Storage protocol names."""
 
     def __init__(self, db: Database) -> None:
@@ -30,17 +30,6 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
     @property
     def instance_id(self) -> str:
         return self.db.instance_id
-
-    async def prune(self, before: datetime, *, limit: int) -> dict[str, int]:
-        """Works first seen before then that stand in no issue and got no vote, at most `limit` of them; oldest first."""
-        kept = exists().where(digest_items.c.work_id == works.c.id) | exists().where(votes.c.work_id == works.c.id)
-        stale = select(works.c.id).where(works.c.first_seen_at < before, ~kept).order_by(works.c.id).limit(limit)
-        async with self.db.writing() as connection:
-            ids = list((await connection.execute(stale)).scalars())
-            for batch in database.batches(ids):
-                await connection.execute(delete(work_vectors).where(work_vectors.c.work_id.in_(batch)))
-                await connection.execute(delete(works).where(works.c.id.in_(batch)))
-        return {"works": len(ids)}
 
     async def clock(self) -> datetime:
         """The database's own time: machines that share one go by it, and SQLite's is this machine's."""

@@ -102,7 +102,7 @@ def tickers(parts: Parts, *, scheduler: bool, delivery: bool, inbox: bool) -> li
     if delivery:
         table.append(Ticker("deliver", 10, steps.deliver))
     if scheduler:
-        table.append(Ticker("watch", 900, parts.watch.tick))  # after the others: what a first round mends is no matter
+        table.append(Ticker("watch", 3600, parts.watch.tick))  # after the others: what a first round mends is no matter
     folder = maildir_inbox(parts.settings) if inbox else None
     if folder:
         table.append(Ticker("inbox", 15, lambda: folder.receive(receiver(parts))))

@@ -60,7 +60,6 @@ class Judgement:
 
 async def gather(storage: Storage, model: str, now: datetime) -> Facts:
     """A handful of queries; none loads more than a page of readers."""
-    outcomes = await storage.outcomes(now - MONTH)
     return Facts(
         now=now,
         sources=await storage.sources(),
@@ -70,7 +69,7 @@ async def gather(storage: Storage, model: str, now: datetime) -> Facts:
         backlogs=await storage.backlogs(model, now - PATIENCE),
         runs=await storage.runs(now - DAY),
         yields=await storage.yields(now - WEEKS * WEEK),
-        sent=sum(count for (_, state, _), count in outcomes.items() if state == "sent"),
+        sent=await storage.count_sent(now - MONTH),
         complaints=sum(row["reason"] == "complained" and row["at"] >= now - MONTH for row in await storage.suppressions()),
     )
 

@@ -215,6 +215,7 @@ async def test_only_the_active_are_due(storage: SqlStorage) -> None:
     assert await storage.due_subscribers(NOW, after=None, limit=9) == [active]
     assert await storage.due_subscribers(NOW, after=active.id, limit=9) == []
     assert await storage.due_shards(NOW, 9) == [(active.id, active.id)]
+    assert (await storage.count_due(NOW), await storage.count_due(NOW - DAY)) == (1, 0)
     await storage.save_profile(active.id, Profile(max_items=9), next_due_at=NOW + DAY)
     assert await storage.due_subscribers(NOW, after=None, limit=9) == await storage.due_shards(NOW, 9) == []
     assert (await storage.subscriber(active.id)).profile.max_items == 9
@@ -636,6 +637,18 @@ async def test_the_database_has_a_clock_of_its_own(storage: SqlStorage) -> None:
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
         UtcDateTime().process_bind_param(datetime(2026, 1, 1), None)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:
+    storage = await open_storage(f"sqlite:///{tmp_path}/new/test.db")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
+    await storage.close()
+
+
+async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:
+    storage = await open_storage(f"sqlite:///{tmp_path}/new/test.db")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
+    await storage.close()
 
 
 async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:

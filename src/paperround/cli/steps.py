@@ -171,8 +171,7 @@ def _dry_run(context: typer.Context, now: str | None, json_: bool) -> None:
     async def work(parts: "Parts") -> dict[str, int]:
         moment = parts.clock.now()
         sources = await parts.storage.due_sources(moment)
-        due = await parts.storage.due_subscribers(moment, after=None, limit=1_000_000)
-        return {"sources_due": len(sources), "due": len(due)}
+        return {"sources_due": len(sources), "due": await parts.storage.count_due(moment)}
 
     report(json_, with_parts(context, work, now=now), "would read {sources_due} sources and compose for {due} subscribers")
 

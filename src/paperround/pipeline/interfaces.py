@@ -171,6 +171,7 @@ class SubscriberStore(Protocol):
     async def due_subscribers(
         self, now: datetime, *, after: SubscriberId | None, limit: int, last: SubscriberId | None = None
     ) -> list[Subscriber]: ...  # active, next_due_at <= now, by id, none beyond `last`
+    async def count_due(self, now: datetime) -> int: ...
     async def due_shards(
         self, now: datetime, size: int
     ) -> list[tuple[SubscriberId, SubscriberId]]: ...  # first and last of each `size` who are due, by id

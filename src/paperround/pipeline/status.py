@@ -15,7 +15,6 @@ WORRYING, HARMFUL = 0.001, 0.003  # shares of complaints: the first is what larg
 async def status(storage: Storage, model: str, *, now: datetime) -> dict[str, Any]:
     """Counts by kind and state, and a line for everything that needs somebody's attention."""
     sources = await storage.sources()
-    due = await storage.due_subscribers(now, after=None, limit=1_000_000)
     failing = [f"source {source.name}: {source.error}" for source in sources if source.error]
     given_up = [f"source {source.name} is {source.state}" for source in sources if source.state is not SourceState.ACTIVE]
     outcomes, complaints = await _mails(storage, now - LOOKING_BACK)
@@ -27,7 +26,7 @@ async def status(storage: Storage, model: str, *, now: datetime) -> dict[str, An
         "works": await storage.count_works(),
         "not_embedded": await storage.count_to_embed(model),
         "subscribers": await storage.count_subscribers(),
-        "due": len(due),
+        "due": await storage.count_due(now),
         "deliveries": {state.value: count for state, count in (await storage.count_deliveries()).items()},
         "outcomes": outcomes,
         "complaints": complaints,

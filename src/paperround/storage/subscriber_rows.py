@@ -165,6 +165,10 @@ class SubscriberRows:
             due = due.where(subscribers.c.id <= last)
         return [subscriber_of(row) for row in await self.db.rows(due.limit(limit))]
 
+    async def count_due(self, now: datetime) -> int:
+        due = select(func.count().label("n")).where(subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now)
+        return int((await self.db.rows(due))[0].n)
+
     async def due_shards(self, now: datetime, size: int) -> list[tuple[SubscriberId, SubscriberId]]:
         place = func.row_number().over(order_by=subscribers.c.id) - 1
         due = (

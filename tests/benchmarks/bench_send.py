@@ -141,14 +141,15 @@ def prepare(folder: Path, port: int) -> tuple[Path, Path]:
     short, long = folder / "short", folder / "long"
     short.mkdir()
     (short / "paperround.key").write_text("k" * 64, encoding="ascii")
-    asyncio.run(stored(short, port))
+    asyncio.run(stored(f"sqlite:///{short}/paperround.db"))
     multiply(short / "paperround.db", SHORT)
     shutil.copytree(short, long)
     multiply(long / "paperround.db", LONG)
     return short, long
 
 
-async def stored(home: Path, port: int) -> None:
+async def stored(database: str) -> None:
+    """Stored digests of READERS readers, and a mail of each in the outbox."""
     from paperround.models import ConsentEvent, ConsentState, Entry, MailKind, Profile
     from paperround.records import NewDelivery, NewDigest
     from paperround.sources import identity
@@ -156,7 +157,7 @@ async def stored(home: Path, port: int) -> None:
     from paperround.subscribers.signed_links import fold_address
 
     chance, render = random.Random(7), sibling("bench_render")
-    storage = await open_storage(f"sqlite:///{home}/paperround.db", fold=fold_address)
+    storage = await open_storage(database, fold=fold_address)
     source = await storage.add_source(location="https://a.example/f", kind="feed", name="A", tags=(), backlog=None, as_of=None, now=NOW)
     drafts = [render.work(chance, number) for number in range(WORKS)]
     entries = [

@@ -645,18 +645,6 @@ async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:
     await storage.close()
 
 
-async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:
-    storage = await open_storage(f"sqlite:///{tmp_path}/new/test.db")
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
-    await storage.close()
-
-
-async def test_a_new_database_file_is_its_owners_alone(tmp_path: Path) -> None:
-    storage = await open_storage(f"sqlite:///{tmp_path}/new/test.db")
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
-    await storage.close()
-
-
 async def test_a_database_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "test.db"
     await (await open_storage(f"sqlite:///{path}")).close()

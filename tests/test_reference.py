@@ -97,8 +97,8 @@ def configuration_page() -> str:
     sections = [f"## [{name}]\n\n" + keys(each.model_fields, f"{name}_") for name, each in tables().items()]
     return page(
         "Configuration",
-        "`paperround.toml`; every key is optional. `paperround init` writes one with all of them, `paperround config show` tells what is in "
-        "force and where from. Relative paths start at the file's folder; durations are texts such as `30m`, `4h`, `7d`.",
+        "`paperround.toml`; every key is optional. `paperround init` writes one with all of them, `paperround config show` tells what is "
+        "in force and where from. Relative paths start at the file's folder; durations are texts such as `30m`, `4h`, `7d`.",
         "Each key is also an environment variable, which goes before the file: `PAPERROUND_` and the key, of a table "
         "`PAPERROUND_TABLE_KEY`. A secret may also be read from a file that `KEY_file` names. A name that is unknown is refused.",
         keys(plain, ""),

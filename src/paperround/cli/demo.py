@@ -1,5 +1,6 @@
 """`paperround demo`: the whole main job in one go, offline, with no configuration and no server."""
 
+import os
 import secrets
 import tempfile
 import time
@@ -85,6 +86,7 @@ async def run_demo(out: Path, mails: Path, sources: Sequence[str] | None, folder
     failed += errors
     with tempfile.TemporaryDirectory(prefix="paperround-demo-") as home:
         environment = {
+            **{name: value for name, value in os.environ.items() if name.startswith("PAPERROUND_EMBEDDING_")},
             "PAPERROUND_DATABASE": f"sqlite:///{home}/demo.db",
             "PAPERROUND_TRANSPORT": f"directory:{mails}",
             "PAPERROUND_BASE_URL": BASE_URL,

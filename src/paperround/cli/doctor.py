@@ -32,9 +32,14 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context, signed: SignedOption = None, json_: JsonFlag = False) -> None:
-    """Look at configuration, database, model, clock, relay, DNS and pages; say what to change.
+    """Look at everything mail depends on; say what to change.
 
-    Nothing is changed and no mail is sent. Exit status 1 where there is a fault or a warning, 2 where the configuration cannot be read."""
+    \b
+    Configuration, database, model, clock, relay, DNS and pages. Nothing is changed and no mail is sent.
+    Exit status 1 where there is a fault or a warning, 2 where the configuration cannot be read.
+    Example:
+      paperround doctor --json
+    """
     import asyncio
     from datetime import UTC, datetime
 

@@ -200,7 +200,7 @@ async def metrics() -> list[Any]:
 
 def json_page() -> str:
     schemas = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((FOLDER / "json").glob("*.json"))}
-    parts = [f"## {schema['title']}\n\n[Schema](json/{name}.json). {outline(schema)}" for name, schema in schemas.items()]
+    parts = [f"## {schema['title']}\n\n[Schema](json/{name}.json)\n\n{outline(schema)}" for name, schema in schemas.items()]
     return page(
         "JSON",
         "What `--json` prints, as [JSON Schema](https://json-schema.org/draft/2020-12/schema). Keys may be added; none is renamed.",
@@ -209,21 +209,26 @@ def json_page() -> str:
 
 
 def outline(schema: Mapping[str, Any]) -> str:
-    """In words: what it is, and a table of its keys."""
+    """In words: what it is, and a table of its keys, those within them too."""
     if "$ref" in schema:
-        return f"[{schema['$ref'].removesuffix('.json')}](json/{schema['$ref']})."
+        return f"{kind(schema)}."
     if "anyOf" in schema and "type" not in schema:
         return "\n\nOr: ".join(outline(each) for each in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"{schema.get('description', '')} A list of: {outline(schema['items'])}".strip()
-    rows = [[f"`{key}`", kind(each), each.get("description", "")] for key, each in schema.get("properties", {}).items()]
+        gap = "\n\n" if "properties" in schema["items"] else " "
+        return f"{schema.get('description', '')} A list of:{gap}{outline(schema['items'])}".strip()
+    found = list(key_rows(schema, ""))
     others = schema.get("additionalProperties")
-    said = f"{schema.get('description', '')} {'An object by key' if isinstance(others, dict) else ''}".strip()
-    return (
-        said
-        + ("\n\n" if said else "\n\n" if rows else "")
-        + (table(["key", "type", ""], rows) if rows else kind(schema) if not others else "")
-    )
+    by_key = f"By key: {kind(others)}." if isinstance(others, dict) else "" if found else kind(schema) + "."
+    said = f"{schema.get('description', '')} {by_key}".strip()
+    return "\n\n".join(filter(None, [said, table(["key", "type", ""], found) if found else ""]))
+
+
+def key_rows(schema: Mapping[str, Any], before: str) -> Iterator[list[str]]:
+    for key, each in schema.get("properties", {}).items():
+        yield [f"`{before}{key}`", kind(each), each.get("description", "")]
+        yield from key_rows(each, f"{before}{key}.")
+        yield from key_rows(each.get("items", {}), f"{before}{key}[].")
 
 
 def kind(schema: Mapping[str, Any]) -> str:
@@ -235,6 +240,8 @@ def kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(kind, schema["anyOf"]))
     if schema.get("type") == "array":
         return f"list of {kind(schema['items'])}"
+    if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"object by key: {kind(schema['additionalProperties'])}"
     types = schema.get("type", "any")
     return " or ".join(types) if isinstance(types, list) else "time" if schema.get("format") == "date-time" else types
 

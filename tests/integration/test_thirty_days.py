@@ -66,12 +66,12 @@ class World:
         if number == 3 and self.within(12, 14):
             return Fetched(status=200, url=location, body=b"<html>Under construction</html>")
         last = int(min(self.day(), 17.9 if number == 2 else self.day()))
-        days = [day for day in range(max(0, last - 2), last + 1) if day % 7 < 5 and day != SILENT]
-        body = "".join(f"<item><title>{title(number, day)}</title><link>https://e.org/{number}/{day}</link></item>" for day in days)
-        if etag == f'"{days[-1:]}"':
+        day = max(day for day in range(last + 1) if day % 7 < 5 and day != SILENT)
+        if etag == f'"{day}"':
             return Fetched(status=304, url=location)
-        rss = f"<rss version='2.0'><channel><title>s{number}</title>{body}</channel></rss>"
-        return Fetched(status=200, url=location, body=rss.encode(), headers={"etag": f'"{days[-1:]}"'})
+        item = f"<item><title>{title(number, day)}</title><link>https://e.org/{number}/{day}</link></item>"
+        rss = f"<rss version='2.0'><channel><title>s{number}</title>{item}</channel></rss>"
+        return Fetched(status=200, url=location, body=rss.encode(), headers={"etag": f'"{day}"'})
 
     async def send(self, envelope: Envelope, *, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None:
         if self.within(15.4, 15.6):

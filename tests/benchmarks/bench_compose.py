@@ -17,6 +17,13 @@ from typing import Any
 import population
 import psycopg
 
+from paperround.matching.scoring import AUTOMATIC_THRESHOLD
+from paperround.pipeline.compose import ComposeRules, compose
+from paperround.pipeline.readers import load_background
+from paperround.storage.sql_storage import open_storage
+from paperround.subscribers.signed_links import fold_address
+
+UNREAD = 500
 SIZES = (1_000, 10_000, 100_000)
 SECONDS, SHARD = 60.0, 5_000  # as many as a task of a worker
 
@@ -60,11 +67,6 @@ def result(process: subprocess.Popen[str]) -> dict[str, float]:
 
 
 async def compose_shards(url: str, seconds: float, part: int, of: int) -> None:
-    from paperround.matching.scoring import AUTOMATIC_THRESHOLD
-    from paperround.pipeline.compose import ComposeRules, compose
-    from paperround.storage.sql_storage import open_storage
-    from paperround.subscribers.signed_links import fold_address
-
     rules = ComposeRules(model=population.embedder().model, message_domain="example.org", automatic_threshold=AUTOMATIC_THRESHOLD)
     storage = await open_storage(url, fold=fold_address)
     shards = await storage.due_shards(population.NOW, SHARD)
@@ -87,6 +89,19 @@ def peak_mb() -> float:
 # ---------------------------------------------------------------- the figures
 
 
+async def unread_ms(url: str) -> float:
+    """Milliseconds to read one liked work that was not read lately: what it costs that readers' likes are more than are kept."""
+    storage, model = await open_storage(url), population.embedder().model
+    _, vectors = await storage.all_work_vectors(model, limit=UNREAD)
+    background = await load_background(storage, model, population.DIMENSION)
+    background.read(vectors[:1])
+    started = time.thread_time()
+    background.read(vectors)
+    spent = time.thread_time() - started
+    await storage.close()
+    return spent / UNREAD * 1e3
+
+
 def measured(url: str, size: int) -> dict[str, float]:
     subprocess.run([sys.executable, population.__file__, url, str(size)], check=True)
     return result(start(url, SECONDS))
@@ -102,6 +117,7 @@ def run() -> list[dict[str, Any]]:
                 told = measured(url, size)
                 beside[f"{name}_{size // 1000}k"] = told["due"] / told["seconds"]
                 peak = max(peak, told["peak_mb"])
+        unread = asyncio.run(unread_ms(url))
     return [
         {
             "name": "compose",
@@ -109,8 +125,10 @@ def run() -> list[dict[str, Any]]:
             "unit": "subscribers/s",
             "beside": beside,
             "peak_mb": peak,
+            "unread_ms": unread,
             "note": f"one process, {population.DAY} new works; its start (a background of {population.EARLIER:,} works is made ready, what "
-            f"readers share is read once) is in it; 100k: for {SECONDS:.0f} s; peak memory {peak:.0f} MB, no model",
+            f"readers share is read once) is in it; 100k: for {SECONDS:.0f} s; peak memory {peak:.0f} MB, no model; a liked work that was "
+            f"not read lately {unread:.2f} ms",
         }
     ]
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx2
 import pytest
 
+from paperround.errors import EmbeddingError
 from paperround.models import ConsentState, Interest, MailKind
 from paperround.pipeline.embed import embed
 from paperround.subscribers import signed_links
@@ -266,6 +268,18 @@ async def test_robots_that_fill_every_field_are_thanked_and_forgotten(site: Site
     robot = await site.client.post("/subscribe", data={"email": "b@example.org", "website": "https://spam.example"})
     assert robot.content == human.content
     assert [mail.recipient for mail in await site.outbox(MailKind.CONFIRMATION)] == ["a@example.org"]
+
+
+async def test_words_that_are_not_read_in_time_are_promised_for_the_next_issue(site: Site) -> None:
+    async def too_slow(_words: str, _since: object) -> list[Any]:
+        raise EmbeddingError("not in time")
+
+    transport = httpx2.ASGITransport(app=create_app(replace(site.services, search=too_slow)), client=("192.0.2.7", 5000))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        found = await client.get("/?q=robots")
+    assert found.status_code == 200
+    assert "still being read" in found.text
+    assert "Nothing is near" not in found.text
 
 
 async def test_one_network_may_sign_up_so_often_an_hour(site: Site) -> None:

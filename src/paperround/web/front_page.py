@@ -34,7 +34,8 @@ async def show(request: Request) -> Response:
     services = services_of(request)
     words = " ".join(request.query_params.get("q", "").split())[:LONGEST_SEARCH]
     if words:
-        return front(request, words=words, found=await search(services, request, words))
+        found = await search(services, request, words)
+        return front(request, words=words, found=found or [], late=found is None)
     views = [each for each in VIEWS if each[0] == request.query_params.get("view")] or VIEWS
     lists = [(view, await trending(services, days)) for view, _, days in views]
     view, digest = next((each for each in lists if each[1].items), lists[0])  # on a day without news the week's is shown
@@ -58,7 +59,7 @@ def front(request: Request, *, status: int = 200, error: str = "", form: FormDat
         can_search=services.search is not None,
         consent_text=services.consent_text,
         max_items=profile.max_items,
-        **{"issue": None, "view": "day", "words": "", "found": None, **values},
+        **{"issue": None, "view": "day", "words": "", "found": None, "late": False, **values},
         **profile_form.schedule_choices(profile.schedule, str(form.get("timezone") or zone) if form is not None else zone),
     )
     answer.headers.update(PUBLIC)
@@ -68,14 +69,14 @@ def front(request: Request, *, status: int = 200, error: str = "", form: FormDat
 # ---------------------------------------------------------------- a search
 
 
-async def search(services: WebServices, request: Request, words: str) -> list[dict[str, Any]]:
-    """The nearest works of the last month; none where searching is not offered or was asked for too often."""
+async def search(services: WebServices, request: Request, words: str) -> list[dict[str, Any]] | None:
+    """The nearest works of the last month; none where searching is not offered or was asked for too often. None: not read in time."""
     if services.search is None or not services.guards.search(network_of(request) or ""):
         return []
     try:
         hits = await services.search(words, services.clock.now() - timedelta(days=30))
     except PaperroundError:
-        return []
+        return None
     return shown_hits(hits[:SHOWN])
 
 
@@ -129,6 +130,7 @@ async def subscribe(request: Request) -> Response:
         feeds=feeds,
         own_page=own_page,
         look=look,
+        late=looked is None and bool(values.get("interests")),
         notes=notes,
     )
     if not robot and not only_feed:

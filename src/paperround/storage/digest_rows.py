@@ -159,13 +159,26 @@ def item_rows(digest: Digest) -> list[dict[str, Any]]:
             "number": item.number,
             "score": item.score,
             "strength": item.strength,
-            "reason": REASON.dump_python(item.reason, mode="json"),
+            "reason": stored_reason(item),
             "excerpt": list(item.excerpt),
             "best": item.best,
             "also": list(item.also),
         }
         for place, item in enumerate(digest.items)
     ]
+
+
+def stored_reason(item: DigestItem) -> dict[str, Any]:
+    """Issues are most of what a database holds: the sentence stands in the excerpt already, and what is as ever is not written."""
+    values: dict[str, Any] = REASON.dump_python(item.reason, mode="json", exclude_defaults=True)
+    if item.best is not None and item.reason.sentence == item.excerpt[item.best]:
+        del values["sentence"]
+    return values
+
+
+def reason_of(row: Row[Any]) -> Reason:
+    told = {} if row.best is None else {"sentence": row.excerpt[row.best]}
+    return REASON.validate_python(told | row.reason)
 
 
 def digest_of(row: Row[Any], items: Sequence[Row[Any]], works: dict[WorkId, Work]) -> Digest:
@@ -181,7 +194,7 @@ def digest_of(row: Row[Any], items: Sequence[Row[Any]], works: dict[WorkId, Work
                     number=item.number,
                     score=item.score,
                     strength=item.strength,
-                    reason=REASON.validate_python(item.reason),
+                    reason=reason_of(item),
                     excerpt=tuple(item.excerpt),
                     best=item.best,
                     also=tuple(item.also),

@@ -14,7 +14,7 @@ from paperround.errors import ConfigError
 from paperround.models import SourceId, SubscriberId
 from paperround.pipeline.embed import embed_words
 from paperround.scheduler import Ticker, tick_once
-from paperround.serving import STOP_WITHIN, tickers, write_logs
+from paperround.serving import STOP_WITHIN, noted, tickers, write_logs
 from paperround.wiring import Parts, host_group, open_parts
 
 log = structlog.get_logger()
@@ -43,6 +43,7 @@ async def work(settings: Settings, *, queues: Sequence[str], concurrency: int) -
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     async with open_parts(settings, serving=True, embeds="embed" in queues) as parts:
         worker = Worker(parts, stopping)
+        parts.steps.noted = noted
         if "embed" in queues:
             await parts.embedder.embed(["words"])  # the model is there before the first who waits for it
         log.info("working", queues=list(queues), concurrency=concurrency)

@@ -21,9 +21,8 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 SHELF = 16_000  # works and words that readers share, kept from batch to batch: 45 MB
-REMEMBERED = timedelta(
-    days=60
-)  # of kept and passed over: some forty issues tell a leaning, and looking through more of them costs as much as matching
+# Of what was kept and passed over: some forty issues tell a leaning, and looking through more of them costs as much as matching.
+REMEMBERED = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)

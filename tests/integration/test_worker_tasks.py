@@ -118,6 +118,16 @@ async def test_the_jobs_of_a_dead_worker_are_given_to_others(room) -> None:
     assert room.jobs() == ["deliver"]
 
 
+async def test_a_dead_workers_job_that_waits_again_already_is_not_doubled(room) -> None:
+    await room.worker.plan_polls()
+    await room.worker._put_once("shard", "shard 7", number=7)
+    room.sql("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')")
+    room.sql("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)")
+    await room.worker._put_once("shard", "shard 7", number=7)
+    await room.worker.sweep()
+    assert room.sql("SELECT status::text FROM procrastinate_jobs WHERE task_name = 'shard'") == [("todo",)]
+
+
 async def test_somebody_elses_words_are_read_before_everything_else(room) -> None:
     await room.parts.queue.put("embed", queue="embed")
     await room.parts.queue.ask_for_words(["robots in the rain"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import print_json, progress, say
+from paperround.cli.output import patience, print_json, progress, say
 from paperround.cli.session import JsonFlag, fail_with
 from paperround.cli.sources import spread
 
@@ -46,7 +46,8 @@ def demo(
     import asyncio
 
     started = time.perf_counter()
-    shown = asyncio.run(run_demo(out, out.absolute() / "mail", source, subscribers, me))
+    with patience("paperround demo"):
+        shown = asyncio.run(run_demo(out, out.absolute() / "mail", source, subscribers, me))
     shown.counts["seconds"] = round(time.perf_counter() - started, 1)
     if json_:
         print_json(shown.counts)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import facts, plain, print_json, progress, say, warn
+from paperround.cli.output import facts, patience, plain, print_json, progress, say, warn
 from paperround.cli.profiles import Email, Work
 from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, find_subscriber, settings, with_parts
 
@@ -204,7 +204,7 @@ def measured(context: typer.Context, folder: Path, rankings: Path | None, *, lea
     from paperround.wiring import build_embedder
 
     embedder = build_embedder(settings(context))
-    with progress("embedding") as bar:
+    with patience(context.command_path), progress("embedding") as bar:
         if learning:
             return learning_on_folder(folder, embedder, progress=bar)
         return evaluate_folder(folder, embedder, rankings=rankings, progress=bar)

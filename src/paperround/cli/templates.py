@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperround.cli.output import print_json, say, table, warn
+from paperround.cli.output import patience, print_json, say, table, warn
 from paperround.cli.session import CommandFailedError, JsonFlag, fail_with, meant, settings
 from paperround.errors import TemplateError
 
@@ -108,10 +108,9 @@ def check_templates(context: typer.Context, json_: JsonFlag = False) -> None:
 
     loaded = settings(context)
     loader = template_loader(loaded)
-    found, faults = loader.listing(), list(dict.fromkeys(map(str, loader.faults().values())))
-    sizes: dict[str, int] = {}
-    if not faults:
-        sizes, faults = render_samples(loader.load(), loaded.identity)
+    with patience(context.command_path):
+        found, faults = loader.listing(), list(dict.fromkeys(map(str, loader.faults().values())))
+        sizes, faults = render_samples(loader.load(), loaded.identity) if not faults else (dict[str, int](), faults)
     pale = list(pale_colours(loaded.identity))
     own, unknown = [each.name for each in found if each.overridden], [each.name for each in found if each.ours is None]
     if json_:

@@ -44,7 +44,10 @@ async def test_sigterm_finishes_what_is_under_way_and_leaves_the_rest_queued(tmp
                 await asyncio.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         _, told = await process.communicate()
-        assert (process.returncode, told.decode().strip().splitlines()[-1:]) == (1, ["paperround: stopped by a signal"])
+        assert (process.returncode, told.decode().strip().splitlines()[-1:]) == (
+            1,
+            ["paperround: stopped; what was done is kept, run the same command again to go on"],
+        )
     with closing(sqlite3.connect(tmp_path / "paperround.db")) as connection:
         states = dict(connection.execute("SELECT state, count(*) FROM deliveries GROUP BY state"))
     assert states == {"sent": len(server.accepted), "queued": 200 - len(server.accepted)}

@@ -1,6 +1,7 @@
 """The program in a folder of its own: in this process, as its shell runs it, without the seconds of a process each."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,16 +32,20 @@ Run = Callable[..., Done]
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, a model that is none, and mails that go to files."""
+    settle(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def settle(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name, value in {
         "PAPERROUND_EMBEDDING_MODEL": "hashing",
         "PAPERROUND_TRANSPORT": "directory:mails",
-        "XDG_CACHE_HOME": str(tmp_path / ".cache"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
         "COLUMNS": "200",
     }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PAPERROUND_CONFIG", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        patch.setenv(name, value)
+    patch.delenv("PAPERROUND_CONFIG", raising=False)
+    patch.chdir(home)
 
 
 @pytest.fixture
@@ -59,13 +64,30 @@ def run(house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return program
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation with the sample read, one reader, one mail sent: made once, to be copied."""
+    home = tmp_path_factory.mktemp("prepared")
+    ada = ["--interest", "octopus minds", "--schedule", "daily 07:30", "--min-score", "0", "--active"]
+    with pytest.MonkeyPatch.context() as patch:
+        settle(patch, home)
+        for words in (
+            ["init"],
+            ["sources", "add", str(bundled("sample"))],
+            ["subscribers", "add", "ada@example.org", *ada],
+            ["run", "--now", "2099-03-02T08:00:00Z"],
+        ):
+            patch.setattr(sys, "argv", ["paperround", *words])
+            with pytest.raises(SystemExit) as ended:
+                app.run()
+            assert ended.value.code in (0, None)
+    return home
+
+
 @pytest.fixture
-def full(run: Run, house: Path) -> Run:
-    """An installation with the sample read, one reader, one mail sent."""
-    run("init")
-    run("sources", "add", str(bundled("sample")))
-    run("subscribers", "add", "ada@example.org", "--interest", "octopus minds", "--schedule", "daily 07:30", "--min-score", "0", "--active")
-    run("run", "--now", "2099-03-02T08:00:00Z")
+def full(prepared: Path, house: Path, run: Run) -> Run:
+    """`run` in such an installation."""
+    shutil.copytree(prepared, house, dirs_exist_ok=True)
     return run
 
 

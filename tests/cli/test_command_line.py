@@ -296,3 +296,63 @@ def test_a_reader_who_has_seen_enough_is_no_error(full) -> None:
         line = shlex.join([*PROGRAM, *words])
         done = subprocess.run(["bash", "-c", f"{line} | true"], capture_output=True, text=True, timeout=60, check=True)
         assert done.stderr == ""
+
+
+# ---------------------------------------------------------------- every command, done right and done wrong
+
+OTHERS = {"WORK": "1", "TEXT": "words", "KEY=VALUE…": "max_items=3", "FILE": "ada.toml"}
+
+
+def test_every_command_about_a_subscriber_is_status_1_where_there_is_none(full, house: Path) -> None:
+    (house / "ada.toml").write_text(full("profiles", "export", "ada@example.org").stdout, encoding="utf-8")
+    tried = 0
+    for words, command in commands():
+        arguments = [each.metavar for each in command.params if each.param_type_name == "argument" and each.required]
+        if not arguments or arguments[0] not in ("EMAIL", "EMAIL…"):
+            continue
+        done = full(*words, "nobody@elsewhere.example", *(OTHERS[each] for each in arguments[1:]), status=1)
+        assert "nobody@elsewhere.example" in done.stderr, words
+        assert done.stdout == "", words
+        tried += 1
+    assert tried > 12
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("subscribers pause ada@example.org --until 2099-01-07", "paused"),
+        ("subscribers resume ada@example.org", "resumed"),
+        ("subscribers edit ada@example.org max_items=3", "changed"),
+        ("subscribers remove ada@example.org", "unsubscribed"),
+        ("subscribers forget ada@example.org", "forgotten"),
+        ("subscribers forget ada@example.org --dry-run", "would be forgotten"),
+        ("subscribers sync profiles", "1 added"),
+        ("profiles import ada@example.org profiles/bea.toml", "changed"),
+        ("profiles export ada@example.org", 'email = "ada@example.org"'),
+        ("profiles add-interest ada@example.org robots", "changed"),
+        ("profiles remove-interest ada@example.org robots", "changed"),
+        ("profiles like ada@example.org 1", "likes"),
+        ("profiles dislike ada@example.org 1", "dislikes"),
+        ("preview ada@example.org --days 30", "No."),
+        ("send-test ada@example.org --dry-run", "would send"),
+        ("send-test ada@example.org", "sent"),
+        ("sources remove daily-papers-1 --dry-run", "would remove daily-papers-1"),
+        ("sources export --csv", "location,name,kind,tags"),
+        ("suppressions add gone@example.org --reason bounced", "suppressed"),
+        ("suppressions remove gone@example.org --dry-run", "would remove"),
+        ("suppressions remove gone@example.org", "removed"),
+        ("templates export email/digest.mjml.j2 mine", "wrote mine/email/digest.mjml.j2"),
+        ("db upgrade", "up to date"),
+        ("init", "kept paperround.toml"),
+    ],
+)
+def test_what_is_done_right_is_told_with_status_0(full, house: Path, words: str, told: str) -> None:
+    (house / "profiles").mkdir()
+    (house / "profiles" / "bea.toml").write_text('email = "bea@example.org"\ninterests = ["robots"]\n', encoding="utf-8")
+    before = {"resume": "subscribers pause ada@example.org", "remove-interest": "profiles add-interest ada@example.org robots"}
+    before["remove"] = "suppressions add gone@example.org"
+    if first := before.get(words.split()[1]) if len(words.split()) > 1 else None:
+        full(*first.split())
+    done = full(*words.split())
+    assert told in done.stdout
+    assert done.stderr == ""

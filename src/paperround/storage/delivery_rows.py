@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from paperround.models import ConsentState, Delivery, DeliveryId, DeliveryState, DigestId, EngineId, MailKind, SubscriberId
 from paperround.records import NewDelivery
 from paperround.storage.database import Database, batches, insert_many
-from paperround.storage.schema import deliveries, engines, subscribers, suppressions
+from paperround.storage.schema import WAITING, deliveries, engines, subscribers, suppressions
 
 HIDDEN = frozenset(("folded", "claimed_by", "claimed_until"))
 QUEUED, SENDING, DEFERRED, IN_DOUBT = (
@@ -40,9 +40,10 @@ def delivery_of(row: Row[Any]) -> Delivery:
 
 
 # An issue needs a reader who may be mailed; the short mails (a confirmation, an answer) go to whoever asked for them.
-READER_MAY = and_(subscribers.c.id == deliveries.c.subscriber_id, subscribers.c.state == ConsentState.ACTIVE.value)
+# The state is asked for mail by mail: as an EXISTS beside an OR, PostgreSQL reads all subscribers for each claim.
+state_of_reader = select(subscribers.c.state).where(subscribers.c.id == deliveries.c.subscriber_id).scalar_subquery()
 SUPPRESSED = select(suppressions.c.address).where(suppressions.c.address == func.lower(deliveries.c.recipient)).exists()
-MAY_GO = and_(~SUPPRESSED, or_(deliveries.c.kind != MailKind.ISSUE.value, select(subscribers.c.id).where(READER_MAY).exists()))
+MAY_GO = and_(~SUPPRESSED, or_(deliveries.c.kind != MailKind.ISSUE.value, state_of_reader == ConsentState.ACTIVE.value))
 
 
 async def _finish(connection: AsyncConnection, finished: Sequence[Delivery]) -> None:
@@ -98,9 +99,7 @@ class DeliveryRows:
     async def claim(
         self, engine: EngineId, now: datetime, *, limit: int, until: datetime, left_out: Collection[str] = ()
     ) -> list[Delivery]:
-        due = select(deliveries.c.id).where(
-            deliveries.c.state.in_((QUEUED, DEFERRED)), deliveries.c.claimed_by.is_(None), deliveries.c.next_attempt_at <= now, MAY_GO
-        )
+        due = select(deliveries.c.id).where(WAITING, deliveries.c.next_attempt_at <= now, MAY_GO)
         if left_out:
             due = due.where(self._domain().not_in(left_out))
         due = due.order_by(deliveries.c.next_attempt_at, deliveries.c.id).limit(limit)

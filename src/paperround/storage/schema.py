@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Dialect, ForeignKey, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import Column, Dialect, ForeignKey, Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import JSON, BigInteger, Boolean, Date, DateTime, Float, Integer, LargeBinary, String, Text, TypeDecorator
 
@@ -244,6 +244,7 @@ digest_items = table(
 
 engines = table("engines", Column("id", String(64), primary_key=True), time("started_at", required=True), time("seen_at", required=True))
 
+WAITING = text("claimed_by IS NULL AND state IN ('queued', 'deferred')")  # as `claim` asks, word for word: else it sorts the whole queue
 deliveries = table(
     "deliveries",
     key(),
@@ -265,6 +266,7 @@ deliveries = table(
     Column("claimed_by", String(64), index=True),
     time("claimed_until"),
     Index("ix_deliveries_due", "state", "next_attempt_at"),
+    Index("ix_deliveries_waiting", "next_attempt_at", "id", postgresql_where=WAITING, sqlite_where=WAITING),
 )
 
 suppressions = table(

@@ -69,9 +69,10 @@ async def test_two_engines_together_keep_the_rate_that_they_share(url: str) -> N
             DeliveryRun(each, timed, Bare(), clock, WallClock(), DeliverRules(retries=RetryRules(), engine=EngineId(name), pace=pace))  # type: ignore[arg-type]
             for each, name in zip(storages, "ab", strict=True)
         ]
+        started = time.monotonic()
         done = await asyncio.gather(*(run.run() for run in runs))
     assert sum(each.sent for each in done) == MAILS
-    assert max(timed.began) - min(timed.began) >= (MAILS - 1) / RATE - 0.15
+    assert max(timed.began) - started >= (MAILS - 1) / RATE - 0.01
 
 
 async def test_two_fetchers_together_keep_the_pace_of_a_host(url: str) -> None:
@@ -91,5 +92,6 @@ async def test_two_fetchers_together_keep_the_pace_of_a_host(url: str) -> None:
     port = server.sockets[0].getsockname()[1]
     given = {"user_agent": "test", "allow_private_hosts": ["localhost"], "pace": {"localhost": 0.2}, "turn": turn}
     async with two(url) as storages, server, aclosing(HttpFetcher(**given)) as one, aclosing(HttpFetcher(**given)) as other:
+        started = time.monotonic()
         await asyncio.gather(*(fetcher.fetch(f"http://localhost:{port}/") for fetcher in (one, other) for _ in range(2)))
-    assert max(asked) - min(asked) >= 3 * 0.2 - 0.1
+    assert max(asked) - started >= 3 * 0.2 - 0.01

@@ -21,7 +21,6 @@ templates = typer.Typer(help="The templates of mails and pages, and your own in 
 
 LANGUAGES = ("en", "de", "fr")
 BASE = "https://paperround.example"
-LIGHT, DARK, LEAST_CONTRAST = ("#fbf9f4", "#f4efe4"), ("#171512", "#26221c"), 4.5  # paper and tint of our own templates
 WAY_OUT = f"{BASE}/u/sample"
 SHORT: dict[str, dict[str, Any]] = {
     "confirmation": {"confirm_url": f"{BASE}/c/sample", "confirm_reply": True, "consent_text": "Sample.", "titles": ["Sample"]},
@@ -104,6 +103,7 @@ def check_templates(context: typer.Context, json_: JsonFlag = False) -> None:
     Example:
       paperround templates check
     """
+    from paperround.digests.contrast import pale_colours
     from paperround.wiring import template_loader
 
     loaded = settings(context)
@@ -123,26 +123,6 @@ def check_templates(context: typer.Context, json_: JsonFlag = False) -> None:
     for name in unknown:
         warn(f"{name}: none of ours asks for a template of this name")
     fail_with(faults)
-
-
-def pale_colours(identity: "ListIdentity") -> "Iterator[str]":
-    """Which accent colours are hard to read on the paper and the tinted boxes of our own templates (WCAG 2.2, 1.4.3)."""
-    for key, colour, papers in (("colour", identity.colour, LIGHT), ("colour_dark", identity.colour_dark, DARK)):
-        least = min(contrast(colour, paper) for paper in papers)
-        if least < LEAST_CONTRAST:
-            yield f"list.{key}: {colour} has a contrast of {least:.1f} to the paper; text needs {LEAST_CONTRAST}"
-
-
-def contrast(one: str, other: str) -> float:
-    """1 … 21, of two colours as #rrggbb."""
-    darker, lighter = sorted(map(_luminance, (one, other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    shares = [value / 255 for value in bytes.fromhex(colour[1:])]
-    red, green, blue = [share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4) for share in shares]
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def render_samples(templates: "TemplateSource", identity: "ListIdentity") -> tuple[dict[str, int], list[str]]:

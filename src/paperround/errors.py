@@ -58,10 +58,6 @@ class EmbeddingError(PaperroundError):
     """The model could not be loaded or is not the one whose vectors are stored."""
 
 
-class SenderFaultError(PaperroundError):
-    """The relay refuses us as such (banner, AUTH, MAIL): the run stops, nobody is suppressed."""
-
-
 class MailboxError(PaperroundError):
     """A mailbox that mail is read from cannot be used now: no connection, wrong password, no such folder."""
 

@@ -120,7 +120,6 @@ class Entry(Aware):
     source_url: str = ""
     arxiv_id: str | None = None  # without version
     version: int | None = None
-    announce_type: str | None = None  # arXiv: new, cross, replace, replace-cross
     doi: str | None = None  # lower case, without resolver
     categories: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
@@ -459,7 +458,6 @@ class BounceEvent:
     kind: str
     status: str | None = None  # enhanced status code
     text: str = ""
-    verp: str | None = None  # the address the mail came back to, when it is one of ours
 
 
 # ---------------------------------------------------------------- who sends it, and a reader's own addresses

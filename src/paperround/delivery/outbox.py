@@ -1,32 +1,14 @@
 """Room: delivery rules. What each answer of a mail server means for one delivery: its next state, its next try, whom it blames."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from paperround.models import Delivery, DeliveryState, SendResult, SmtpPhase
 
 _S = DeliveryState
 
-TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], str] = MappingProxyType(
-    {
-        (_S.QUEUED, _S.SENDING): "its turn has come; committed right before MAIL is said",
-        (_S.QUEUED, _S.DEFERRED): "the relay said later before MAIL was said",
-        (_S.QUEUED, _S.FAILED): "the message cannot be made, or no server we know can carry it",
-        (_S.QUEUED, _S.CANCELLED): "the subscriber left, paused or was suppressed before it went",
-        (_S.DEFERRED, _S.SENDING): "its next try has come; committed right before MAIL is said",
-        (_S.DEFERRED, _S.FAILED): "given up after days of trying, or it can no longer be made",
-        (_S.DEFERRED, _S.CANCELLED): "the subscriber left, paused or was suppressed between two tries",
-        (_S.SENDING, _S.SENT): "the server answered 250 to the final dot",
-        (_S.SENDING, _S.DEFERRED): "the server said later, or nothing at all before the final dot",
-        (_S.SENDING, _S.FAILED): "the server said never, or said later for too long",
-        (_S.SENDING, _S.IN_DOUBT): "no answer came after the final dot, or the engine died while sending",
-        (_S.IN_DOUBT, _S.QUEUED): "an administrator asked for it to be sent again, with the same Message-ID",
-        (_S.IN_DOUBT, _S.CANCELLED): "the subscriber left before anybody asked for it to be sent again",
-    }
-)
 SOFT_BOUNCES = 3  # in a row …
 SOFT_SPAN = timedelta(days=7)  # … over at least so long make a dead address
 FINAL = frozenset({_S.SENT, _S.FAILED, _S.CANCELLED})
@@ -82,11 +64,7 @@ class Verdict:
     policy: bool = False
 
 
-def may_become(old: DeliveryState, new: DeliveryState) -> bool:
-    return (old, new) in TRANSITIONS
-
-
-def keeps_failing(deliveries: Sequence[Delivery], *, times: int = SOFT_BOUNCES, span: timedelta = SOFT_SPAN) -> bool:
+def keeps_failing(deliveries: Sequence[Delivery]) -> bool:
     """Whether the latest deliveries to an address (newest first) all failed for reasons of its own, so often and over so long."""
     failed: list[datetime] = []
     for each in deliveries:
@@ -94,7 +72,7 @@ def keeps_failing(deliveries: Sequence[Delivery], *, times: int = SOFT_BOUNCES, 
             break
         if each.state is _S.FAILED and each.finished_at and not _OUR_SIDE.search(each.reply or ""):
             failed.append(each.finished_at)
-    return len(failed) >= times and max(failed) - min(failed) >= span
+    return len(failed) >= SOFT_BOUNCES and max(failed) - min(failed) >= SOFT_SPAN
 
 
 def retry_delay(attempts: int, rules: RetryRules, jitter: float) -> timedelta:

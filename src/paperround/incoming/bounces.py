@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from flufl.bounce import scan_message
 
@@ -20,24 +21,14 @@ def classify(raw: bytes) -> list[BounceEvent]:
     """What a mail that came in says, one event a recipient; `none` alone where it is no report at all. Never raises.
 
     RFC 3464 reports first (per recipient; delayed, relayed, expanded and delivered are no failures), RFC 5965 complaints, RFC 3834 auto-
-    replies, then the ways of systems that write prose, flufl.bounce last. `verp` is the address the mail came to."""
+    replies, then the ways of systems that write prose, flufl.bounce last."""
     try:
         message = mail_parts.parse(raw[:READ])
-        verp = _came_to(message)
         ways = (_complaint, _reported, _notified, _auto_reply, _told, _from_nobody)
         events = next((events for way in ways if (events := way(message))), [])
     except Exception:  # whatever the standard library's parser was not written for: one mail must not stop an inbox
         return [BounceEvent(recipient=None, kind="none")]
-    return [
-        BounceEvent(recipient=each.recipient, kind=each.kind, status=each.status, text=each.text[:500], verp=verp) for each in events
-    ] or [BounceEvent(recipient=None, kind="none", verp=verp)]
-
-
-def _came_to(message: Message) -> str | None:
-    for name in ("Delivered-To", "X-Original-To", "Envelope-To", "To"):
-        if found := mail_parts.addresses(mail_parts.header(message, name)):
-            return found[0]
-    return None
+    return [replace(each, text=each.text[:500]) for each in events] or [BounceEvent(recipient=None, kind="none")]
 
 
 # ---------------------------------------------------------------- RFC 3464

@@ -80,7 +80,6 @@ def _entry(data: Any, url: str) -> Entry:
     html = longest.get("value", "")
     summary = html_to_text(described) or html_to_text(html)
     number, version = arxiv_of(data.get("id"), data.get("link"))
-    announced = str(data.get("arxiv_announce_type") or "") or None
     return with_identifiers(
         Entry(
             title=html_to_text(str(data.get("title") or "")) or summary[:100] or (link or ""),
@@ -94,7 +93,6 @@ def _entry(data: Any, url: str) -> Entry:
             source_url=url,
             arxiv_id=number,
             version=version,
-            announce_type=announced,
             doi=doi_of(data.get("prism_doi"), _prefixed(data.get("arxiv_doi")), _prefixed(data.get("dc_identifier"))),
             categories=tuple(dict.fromkeys(one_line(str(tag.get("term") or "")) for tag in data.get("tags", []) if tag.get("term"))),
         )

@@ -7,40 +7,21 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsp
 import nh3
 from selectolax.lexbor import LexborHTMLParser
 
-_TAGS = frozenset(
-    [
+_TAGS = {
+    *("blockquote", "br", "div", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre"),
+    *(
         "a",
         "abbr",
         "b",
-        "blockquote",
-        "br",
-        "caption",
         "cite",
         "code",
-        "dd",
         "del",
         "dfn",
-        "div",
-        "dl",
-        "dt",
         "em",
-        "figcaption",
-        "figure",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
         "i",
-        "img",
         "ins",
         "kbd",
-        "li",
         "mark",
-        "ol",
-        "p",
-        "pre",
         "q",
         "s",
         "samp",
@@ -49,19 +30,14 @@ _TAGS = frozenset(
         "strong",
         "sub",
         "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
         "time",
-        "tr",
         "u",
-        "ul",
         "var",
-    ]
-)
+    ),
+    *("dd", "dl", "dt", "li", "ol", "ul"),
+    *("caption", "table", "tbody", "td", "tfoot", "th", "thead", "tr"),
+    *("figcaption", "figure", "img"),
+}
 _ATTRIBUTES = {
     "a": {"href", "title"},
     "img": {"src", "alt", "title", "width", "height"},
@@ -93,7 +69,7 @@ def clean_html(html: str, *, base_url: str) -> str:
 
     cleaned = nh3.clean(
         _shallow(html),
-        tags=set(_TAGS),
+        tags=_TAGS,
         clean_content_tags={"script", "style", "template", "noscript", "iframe", "svg", "math", "object", "title", "textarea", "select"},
         attributes=_ATTRIBUTES,
         attribute_filter=rewrite,

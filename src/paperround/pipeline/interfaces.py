@@ -222,9 +222,7 @@ class DigestStore(Protocol):
 
     async def digest(self, digest_id: DigestId) -> Digest: ...
     async def digests(self, ids: Sequence[DigestId]) -> dict[DigestId, Digest]: ...
-    async def digests_of(
-        self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None
-    ) -> list[Digest]: ...  # newest first
+    async def digests_of(self, subscriber_id: SubscriberId, *, limit: int) -> list[Digest]: ...  # newest first
     async def issued_works(
         self, subscriber_ids: Sequence[SubscriberId], *, among: Sequence[WorkId]
     ) -> dict[SubscriberId, dict[WorkId, datetime]]: ...  # which of these were chosen or explored, when; aliases resolved

@@ -61,12 +61,16 @@ class Database:
         async with self.reading() as connection:
             return (await connection.execute(query)).all()
 
-    async def rows_among(self, values: Iterable[Any], column: Any, query: Any) -> AsyncIterator[Row[Any]]:
-        """What a query finds where the column holds one of many values, asked for in batches."""
+    async def value(self, query: Any) -> Any:
+        """The one value that a query finds; None for none."""
         async with self.reading() as connection:
-            for batch in batches(values):
-                for row in await connection.execute(query.where(column.in_(batch))):
-                    yield row
+            return (await connection.execute(query)).scalar()
+
+    async def rows_among(self, values: Iterable[Any], column: Any, query: Any) -> AsyncIterator[Row[Any]]:
+        """As `among`, in a transaction of its own."""
+        async with self.reading() as connection:
+            async for row in among(connection, values, column, query):
+                yield row
 
     async def announce(self, connection: AsyncConnection, kind: str, ids: Sequence[int]) -> None:
         """Rows that somebody must work on, in the transaction that writes them."""
@@ -90,6 +94,11 @@ class Database:
         """The dialect's INSERT, which knows ON CONFLICT."""
         return sqlite.insert(table) if self.sqlite else postgresql.insert(table)
 
+    def upsert(self, table: Table, key: Sequence[str], again: Iterable[str]) -> Any:
+        """An INSERT that, where the key is there already, writes the columns `again` over its row."""
+        new = self.insert(table)
+        return new.on_conflict_do_update(index_elements=key, set_={name: new.excluded[name] for name in again})
+
 
 def reason(error: Exception) -> str:
     """What is wrong, in words that say what to do where we know it."""
@@ -109,6 +118,19 @@ def batches(values: Iterable[Value], size: int = PARAMETERS) -> Iterator[list[Va
     everything = list(values)
     for start in range(0, len(everything), size):
         yield everything[start : start + size]
+
+
+def fields_of(row: Row[Any], noun: type) -> dict[str, Any]:
+    """The columns that are called as the fields of a noun."""
+    values = row._mapping
+    return {name: values[name] for name in noun.__dataclass_fields__}  # type: ignore[attr-defined]  # of a dataclass
+
+
+async def among(connection: AsyncConnection, values: Iterable[Any], column: Any, query: Any) -> AsyncIterator[Row[Any]]:
+    """What a query finds where the column holds one of many values, asked for in batches."""
+    for batch in batches(values):
+        for row in await connection.execute(query.where(column.in_(batch))):
+            yield row
 
 
 async def insert_many(connection: AsyncConnection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -68,13 +68,10 @@ class DeliveryRows:
     # ------------------------------------------------------------ engines
 
     async def start_engine(self, engine: EngineId, now: datetime) -> None:
-        statement = self.db.insert(engines).values(id=engine, started_at=now, seen_at=now)
-        async with self.db.writing() as connection:
-            await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
+        await self.db.write(self.db.upsert(engines, ["id"], ["seen_at"]).values(id=engine, started_at=now, seen_at=now))
 
     async def heartbeat(self, engine: EngineId, now: datetime) -> None:
-        async with self.db.writing() as connection:
-            await connection.execute(update(engines).where(engines.c.id == engine).values(seen_at=now))
+        await self.db.write(update(engines).where(engines.c.id == engine).values(seen_at=now))
 
     async def stop_engine(self, engine: EngineId) -> None:
         mine = deliveries.c.claimed_by == engine
@@ -146,16 +143,12 @@ class DeliveryRows:
                 )
 
     async def resend_in_doubt(self, now: datetime) -> int:
-        values = {"state": QUEUED, "next_attempt_at": now}
-        async with self.db.writing() as connection:
-            return (await connection.execute(update(deliveries).where(deliveries.c.state == IN_DOUBT).values(**values))).rowcount
+        return await self.db.write(update(deliveries).where(deliveries.c.state == IN_DOUBT).values(state=QUEUED, next_attempt_at=now))
 
     # ------------------------------------------------------------ reading
 
     async def _delivery(self, *wanted: Any) -> Delivery | None:
-        async with self.db.reading() as connection:
-            row = (await connection.execute(select(deliveries).where(*wanted))).first()
-        return delivery_of(row) if row else None
+        return next(map(delivery_of, await self.db.rows(select(deliveries).where(*wanted))), None)
 
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
         return await self._delivery(deliveries.c.id == delivery_id)
@@ -165,28 +158,22 @@ class DeliveryRows:
 
     async def deliveries_of(self, subscriber_id: SubscriberId, *, limit: int) -> list[Delivery]:
         query = select(deliveries).where(deliveries.c.subscriber_id == subscriber_id)
-        async with self.db.reading() as connection:
-            return [delivery_of(row) for row in await connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))]
+        return [delivery_of(row) for row in await self.db.rows(query.order_by(deliveries.c.id.desc()).limit(limit))]
 
     async def count_sent(self, since: datetime) -> int:
         sent = select(func.count()).where(deliveries.c.state == DeliveryState.SENT.value, deliveries.c.finished_at >= since)
-        async with self.db.reading() as connection:
-            found: int = (await connection.execute(sent)).scalar_one()
-            return found
+        return int(await self.db.value(sent))
 
     async def count_deliveries(self) -> dict[DeliveryState, int]:
-        async with self.db.reading() as connection:
-            rows = await connection.execute(select(deliveries.c.state, func.count().label("n")).group_by(deliveries.c.state))
-            return {DeliveryState(row.state): row.n for row in rows}
+        counted = select(deliveries.c.state, func.count().label("n")).group_by(deliveries.c.state)
+        return {DeliveryState(row.state): row.n for row in await self.db.rows(counted)}
 
     async def outcomes(self, since: datetime) -> dict[tuple[str, DeliveryState, int | None], int]:
         domain, state, code = self._domain().label("domain"), deliveries.c.state, deliveries.c.code
         counted = select(domain, state, code, func.count().label("n")).where(deliveries.c.created_at >= since).group_by(domain, state, code)
-        async with self.db.reading() as connection:
-            return {(row.domain, DeliveryState(row.state), row.code): row.n for row in await connection.execute(counted)}
+        return {(row.domain, DeliveryState(row.state), row.code): row.n for row in await self.db.rows(counted)}
 
     async def last_mail_to(self, recipient: str, kind: MailKind) -> datetime | None:
         wanted = (deliveries.c.folded == self.db.fold(recipient), deliveries.c.kind == kind.value)
-        async with self.db.reading() as connection:
-            found: datetime | None = (await connection.execute(select(func.max(deliveries.c.created_at)).where(*wanted))).scalar_one()
-            return found
+        found: datetime | None = await self.db.value(select(func.max(deliveries.c.created_at)).where(*wanted))
+        return found

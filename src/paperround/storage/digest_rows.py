@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from paperround.errors import NotFoundError
 from paperround.models import Digest, DigestId, DigestItem, ItemRole, Reason, SubscriberId, Work, WorkId
 from paperround.records import Judged, NewDigest
-from paperround.storage.database import Database, add_rows, batches, insert_many
+from paperround.storage.database import Database, add_rows, among, batches, insert_many
 from paperround.storage.delivery_rows import delivery_row
-from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes, works
+from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes
 
 REASON = TypeAdapter(Reason)  # ↔ JSON
+PLAIN = ("number", "score", "strength", "best")  # of an item, stored as they are
 
 
 class DigestRows:
@@ -24,7 +25,7 @@ class DigestRows:
 
     db: Database
 
-    _works: Callable[[AsyncConnection, Any, Sequence[int]], Awaitable[dict[WorkId, Work]]]  # of EntryRows
+    _works: Callable[[AsyncConnection, Sequence[int]], Awaitable[dict[WorkId, Work]]]  # of EntryRows
 
     async def record_digests(self, decided: Sequence[NewDigest]) -> list[Digest]:
         if not decided:
@@ -80,10 +81,8 @@ class DigestRows:
         async with self.db.reading() as connection:
             return {digest.id: digest for digest in await self._digests(connection, rows)}
 
-    async def digests_of(self, subscriber_id: SubscriberId, *, limit: int, since: datetime | None = None) -> list[Digest]:
+    async def digests_of(self, subscriber_id: SubscriberId, *, limit: int) -> list[Digest]:
         query = select(digests).where(digests.c.subscriber_id == subscriber_id)
-        if since:
-            query = query.where(digests.c.created_at >= since)
         async with self.db.reading() as connection:
             rows = (await connection.execute(query.order_by(digests.c.created_at.desc(), digests.c.id.desc()).limit(limit))).all()
             return await self._digests(connection, rows)
@@ -91,11 +90,10 @@ class DigestRows:
     async def _digests(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Digest]:
         """Rows with their items, in the rows' order."""
         items: dict[int, list[Row[Any]]] = {}
-        for batch in batches([row.id for row in rows]):
-            query = select(digest_items).where(digest_items.c.digest_id.in_(batch)).order_by(digest_items.c.place)
-            for item in await connection.execute(query):
-                items.setdefault(item.digest_id, []).append(item)
-        found = await self._works(connection, works.c.id, sorted({item.work_id for several in items.values() for item in several}))
+        query = select(digest_items).order_by(digest_items.c.place)
+        async for item in among(connection, [row.id for row in rows], digest_items.c.digest_id, query):
+            items.setdefault(item.digest_id, []).append(item)
+        found = await self._works(connection, sorted({item.work_id for several in items.values() for item in several}))
         return [digest_of(row, items.get(row.id, []), found) for row in rows]
 
     async def issued_works(
@@ -152,17 +150,9 @@ class DigestRows:
 def item_rows(digest: Digest) -> list[dict[str, Any]]:
     return [
         {
-            "digest_id": digest.id,
-            "place": place,
-            "work_id": item.work.id,
-            "role": item.role.value,
-            "number": item.number,
-            "score": item.score,
-            "strength": item.strength,
-            "reason": stored_reason(item),
-            "excerpt": list(item.excerpt),
-            "best": item.best,
-            "also": list(item.also),
+            **{"digest_id": digest.id, "place": place, "work_id": item.work.id},
+            **{name: getattr(item, name) for name in PLAIN},
+            **{"role": item.role.value, "reason": stored_reason(item), "excerpt": list(item.excerpt), "also": list(item.also)},
         }
         for place, item in enumerate(digest.items)
     ]
@@ -182,24 +172,15 @@ def reason_of(row: Row[Any]) -> Reason:
 
 
 def digest_of(row: Row[Any], items: Sequence[Row[Any]], works: dict[WorkId, Work]) -> Digest:
-    values = dict(row._mapping)
-    return Digest(
-        **{
-            **values,
-            "notes": tuple(row.notes),
-            "items": tuple(
-                DigestItem(
-                    work=works[WorkId(item.work_id)],
-                    role=ItemRole(item.role),
-                    number=item.number,
-                    score=item.score,
-                    strength=item.strength,
-                    reason=reason_of(item),
-                    excerpt=tuple(item.excerpt),
-                    best=item.best,
-                    also=tuple(item.also),
-                )
-                for item in items
-            ),
-        }
+    shown = tuple(
+        DigestItem(
+            **{name: getattr(item, name) for name in PLAIN},
+            work=works[WorkId(item.work_id)],
+            role=ItemRole(item.role),
+            reason=reason_of(item),
+            excerpt=tuple(item.excerpt),
+            also=tuple(item.also),
+        )
+        for item in items
     )
+    return Digest(**{**row._mapping, "notes": tuple(row.notes)}, items=shown)

@@ -10,12 +10,13 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import NotFoundError
-from paperround.models import Entry, Links, Mention, Source, SourceId, Work, WorkId, split_reference
+from paperround.models import Entry, Links, Mention, Source, Work, WorkId, split_reference
 from paperround.records import KnownWork, Placement, Recorded
-from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.database import Database, among, fields_of, insert_many
 from paperround.storage.schema import digest_items, mentions, votes, work_aliases, work_keys, work_vectors, works
 
 FIELDS = tuple(column.name for column in works.columns)
+SAID = ("url", "position", "page_date", "upvotes", "version")  # what a mention keeps of its entry
 KEPT = frozenset(("quiet", "content_hash", "version"))  # of the row, not of the noun
 
 
@@ -74,18 +75,12 @@ class EntryRows:
 
     async def _there(self, connection: AsyncConnection, source: Source, entries: Sequence[Entry]) -> set[str]:
         """What of the entries the source carried already."""
-        found: set[str] = set()
-        for batch in batches(sorted({identifier(entry) for entry in entries})):
-            known = select(mentions.c.identifier).where(mentions.c.source_id == source.id, mentions.c.identifier.in_(batch))
-            found |= set((await connection.execute(known)).scalars())
-        return found
+        known = select(mentions.c.identifier).where(mentions.c.source_id == source.id)
+        names = sorted({identifier(entry) for entry in entries})
+        return {row.identifier async for row in among(connection, names, mentions.c.identifier, known)}
 
     async def _rows(self, connection: AsyncConnection, ids: Iterable[WorkId]) -> dict[int, dict[str, Any]]:
-        found = {}
-        for batch in batches(ids):
-            for row in await connection.execute(select(works).where(works.c.id.in_(batch))):
-                found[row.id] = dict(row._mapping)
-        return found
+        return {row.id: dict(row._mapping) async for row in among(connection, ids, works.c.id, select(works))}
 
     async def _write_works(
         self,
@@ -146,35 +141,20 @@ class EntryRows:
         ids: Sequence[int],
         seen_at: datetime,
     ) -> None:
-        rows = {}
+        rows, of_source = {}, {"source_id": source.id, "source_name": source.name, "seen_at": seen_at}
         for work_id, members in zip(ids, placement.groups, strict=True):
             for entry in (entries[member] for member in members):
-                rows[identifier(entry)] = {
-                    "work_id": work_id,
-                    "source_id": source.id,
-                    "source_name": source.name,
-                    "identifier": identifier(entry),
-                    "seen_at": seen_at,
-                    "url": entry.url,
-                    "position": entry.position,
-                    "page_date": entry.page_date,
-                    "upvotes": entry.upvotes,
-                    "version": entry.version,
-                }
-        statement = self.db.insert(mentions)
-        again = {name: statement.excluded[name] for name in ("work_id", "url", "position", "page_date", "upvotes", "version")}
-        await insert_many(
-            connection,
-            statement.on_conflict_do_update(index_elements=["source_id", "identifier"], set_=again),
-            list(rows.values()),
-        )
+                said = {name: getattr(entry, name) for name in SAID}
+                rows[identifier(entry)] = {"work_id": work_id, "identifier": identifier(entry), **of_source, **said}
+        upsert = self.db.upsert(mentions, ["source_id", "identifier"], ["work_id", *SAID])
+        await insert_many(connection, upsert, list(rows.values()))
 
     # ------------------------------------------------------------ reading
 
     async def works(self, ids: Sequence[WorkId]) -> dict[WorkId, Work]:
         async with self.db.reading() as connection:
             real = await surviving(connection, ids)
-            found = await self._works(connection, works.c.id, sorted(set(real.values())))
+            found = await self._works(connection, sorted(set(real.values())))
         return {work_id: found[real[work_id]] for work_id in ids if real[work_id] in found}
 
     async def works_seen(self, after: datetime, until: datetime) -> list[Work]:
@@ -184,18 +164,15 @@ class EntryRows:
         wanted = and_(~works.c.withdrawn, or_(and_(~works.c.quiet, within(works.c.first_seen_at)), within(works.c.changed_at)))
         async with self.db.reading() as connection:
             ids = (await connection.execute(select(works.c.id).where(wanted).order_by(works.c.id))).scalars().all()
-            return list((await self._works(connection, works.c.id, ids)).values())
+            return list((await self._works(connection, ids)).values())
 
-    async def _works(self, connection: AsyncConnection, column: Any, values: Sequence[int]) -> dict[WorkId, Work]:
+    async def _works(self, connection: AsyncConnection, ids: Sequence[int]) -> dict[WorkId, Work]:
         said: dict[int, list[Mention]] = {}
-        found: dict[WorkId, Work] = {}
-        for batch in batches(values):
-            query = select(mentions).where(mentions.c.work_id.in_(batch)).order_by(mentions.c.seen_at, mentions.c.id)
-            for row in await connection.execute(query):
-                said.setdefault(row.work_id, []).append(mention_of(row))
-            for row in await connection.execute(select(works).where(column.in_(batch)).order_by(works.c.id)):
-                found[WorkId(row.id)] = work_of(row, said.get(row.id, []))
-        return found
+        query = select(mentions).order_by(mentions.c.seen_at, mentions.c.id)
+        async for row in among(connection, ids, mentions.c.work_id, query):
+            said.setdefault(row.work_id, []).append(Mention(**fields_of(row, Mention)))
+        rows = among(connection, ids, works.c.id, select(works).order_by(works.c.id))
+        return {WorkId(row.id): work_of(row, said.get(row.id, [])) async for row in rows}
 
     async def find_work(self, reference: str) -> Work:
         found = await self.resolve([reference])
@@ -220,8 +197,7 @@ class EntryRows:
         return found
 
     async def count_works(self) -> int:
-        async with self.db.reading() as connection:
-            return (await connection.execute(select(func.count()).select_from(works))).scalar_one()
+        return int(await self.db.value(select(func.count()).select_from(works)))
 
 
 Lookup = tuple[str, str | int]  # a kind of LOOKED_UP and a value
@@ -257,77 +233,45 @@ async def looked_up(connection: AsyncConnection, kind: str, values: Iterable[str
     """The oldest work that each value names."""
     column, number = LOOKED_UP[kind]
     real = dict(await surviving(connection, list(map(WorkId, map(int, values))))) if kind == "id" else {each: each for each in values}
-    found: dict[str | int, int] = {}
-    for batch in batches(sorted(set(real.values()))):
-        query = select(column.label("value"), func.min(number).label("number")).where(column.in_(batch)).group_by(column)
-        found |= {row.value: row.number for row in await connection.execute(query)}
+    query = select(column.label("value"), func.min(number).label("number")).group_by(column)
+    found = {row.value: row.number async for row in among(connection, sorted(set(real.values())), column, query)}
     return {value: found[now] for value, now in real.items() if now in found}
 
 
 async def surviving(connection: AsyncConnection, ids: Sequence[WorkId]) -> dict[WorkId, WorkId]:
     """The work that each id stands for today."""
     real = {work_id: work_id for work_id in ids}
-    for batch in batches(real):
-        for row in await connection.execute(select(work_aliases).where(work_aliases.c.alias.in_(batch))):
-            real[WorkId(row.alias)] = WorkId(row.work_id)
+    async for row in among(connection, list(real), work_aliases.c.alias, select(work_aliases)):
+        real[WorkId(row.alias)] = WorkId(row.work_id)
     return real
 
 
 async def known_works(connection: AsyncConnection, wanted: frozenset[str]) -> dict[str, KnownWork]:
     """Stored works by key, each with all its keys."""
-    ids = set()
-    for batch in batches(sorted(wanted)):
-        ids |= set((await connection.execute(select(work_keys.c.work_id).where(work_keys.c.key.in_(batch)))).scalars())
+    found = among(connection, sorted(wanted), work_keys.c.key, select(work_keys.c.work_id))
+    ids = sorted({row.work_id async for row in found})
     keys_of: dict[int, set[str]] = {}
+    async for row in among(connection, ids, work_keys.c.work_id, select(work_keys)):
+        keys_of.setdefault(row.work_id, set()).add(row.key)
     known: dict[str, KnownWork] = {}
-    for some in batches(sorted(ids)):
-        for row in await connection.execute(select(work_keys).where(work_keys.c.work_id.in_(some))):
-            keys_of.setdefault(row.work_id, set()).add(row.key)
-        columns = (works.c.id, works.c.title, works.c.abstract, works.c.version)
-        for row in await connection.execute(select(*columns).where(works.c.id.in_(some))):
-            mine = frozenset(keys_of[row.id])
-            work = KnownWork(id=WorkId(row.id), keys=mine, title=row.title, abstract=row.abstract, version=row.version)
-            known |= dict.fromkeys(mine, work)
+    async for row in among(connection, ids, works.c.id, select(works.c.id, works.c.title, works.c.abstract, works.c.version)):
+        mine = frozenset(keys_of[row.id])
+        known |= dict.fromkeys(mine, KnownWork(**row._mapping, keys=mine))
     return known
-
-
-def mention_of(row: Row[Any]) -> Mention:
-    return Mention(
-        source_id=SourceId(row.source_id),
-        source_name=row.source_name,
-        seen_at=row.seen_at,
-        url=row.url,
-        position=row.position,
-        page_date=row.page_date,
-        upvotes=row.upvotes,
-        version=row.version,
-    )
 
 
 # ---------------------------------------------------------------- one work out of several entries
 
 
+NOTHING_KNOWN: Mapping[str, Any] = {
+    **{"abstract": "", "authors": [], "links": {}, "categories": [], "keywords": [], "withdrawn": False},
+    **dict.fromkeys(("url", "published", "arxiv_id", "doi", "version", "upvotes", "changed_at", "change")),
+}
+
+
 def new_work(entries: Sequence[Entry], seen_at: datetime, *, quiet: bool) -> dict[str, Any]:
     first = max(entries, key=lambda entry: (len(entry.summary), entry.title))  # the fullest speaks; the same whatever the order
-    row: dict[str, Any] = {
-        "title": first.title,
-        "abstract": "",
-        "authors": [],
-        "url": None,
-        "links": {},
-        "published": None,
-        "first_seen_at": seen_at,
-        "categories": [],
-        "keywords": [],
-        "arxiv_id": None,
-        "doi": None,
-        "version": None,
-        "upvotes": None,
-        "withdrawn": False,
-        "quiet": quiet,
-        "changed_at": None,
-        "change": None,
-    }
+    row: dict[str, Any] = {**NOTHING_KNOWN, "title": first.title, "first_seen_at": seen_at, "quiet": quiet}
     for entry in sorted(entries, key=lambda entry: -len(entry.summary)):
         row = with_entry(row, entry)
     return {**row, "content_hash": content_hash(row["title"], row["abstract"])}
@@ -379,26 +323,10 @@ def with_entry(row: dict[str, Any], entry: Entry) -> dict[str, Any]:
 
 
 def with_row(row: dict[str, Any], twin: dict[str, Any]) -> dict[str, Any]:
-    merged = with_entry(
-        row,
-        Entry(
-            title=twin["title"],
-            summary=twin["abstract"],
-            url=twin["url"],
-            authors=tuple(twin["authors"]),
-            published=twin["published"],
-            categories=tuple(twin["categories"]),
-            keywords=tuple(twin["keywords"]),
-            arxiv_id=twin["arxiv_id"],
-            doi=twin["doi"],
-            version=twin["version"],
-            upvotes=twin["upvotes"],
-            withdrawn=twin["withdrawn"],
-            links=Links(**twin["links"]),
-        ),
-    )
+    names = ("title", "url", "published", "arxiv_id", "doi", "version", "upvotes", "withdrawn", "authors", "categories", "keywords")
+    said = Entry(**{name: twin[name] for name in names}, summary=twin["abstract"], links=Links(**twin["links"]))
     return {
-        **merged,
+        **with_entry(row, said),
         "first_seen_at": min(row["first_seen_at"], twin["first_seen_at"]),
         "quiet": row["quiet"] and twin["quiet"],
         "changed_at": row["changed_at"] or twin["changed_at"],

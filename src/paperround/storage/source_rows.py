@@ -65,29 +65,24 @@ class SourceRows:
             return source_of(row.one())
 
     async def sources(self) -> list[Source]:
-        async with self.db.reading() as connection:
-            return [source_of(row) for row in await connection.execute(select(sources).order_by(sources.c.id))]
+        return [source_of(row) for row in await self.db.rows(select(sources).order_by(sources.c.id))]
 
     async def find_source(self, name_or_location: str) -> Source:
-        async with self.db.reading() as connection:
-            wanted = or_(sources.c.name == name_or_location, sources.c.location == name_or_location)
-            row = (await connection.execute(select(sources).where(wanted).order_by(sources.c.id))).first()
-        if row is None:
-            raise NotFoundError(f"there is no source {name_or_location!r}; `paperround sources list` shows them")
-        return source_of(row)
+        wanted = or_(sources.c.name == name_or_location, sources.c.location == name_or_location)
+        for row in await self.db.rows(select(sources).where(wanted).order_by(sources.c.id)):
+            return source_of(row)
+        raise NotFoundError(f"there is no source {name_or_location!r}; `paperround sources list` shows them")
 
     async def due_sources(self, now: datetime) -> list[Source]:
         due = or_(sources.c.next_poll_at.is_(None), sources.c.next_poll_at <= now)
         query = select(sources).where(sources.c.state == SourceState.ACTIVE.value, due).order_by(sources.c.next_poll_at, sources.c.id)
-        async with self.db.reading() as connection:
-            return [source_of(row) for row in await connection.execute(query)]
+        return [source_of(row) for row in await self.db.rows(query)]
 
     async def arrivals(self, since: datetime) -> dict[SourceId, list[tuple[datetime, int]]]:
-        query = select(mentions.c.source_id, mentions.c.seen_at, func.count()).where(mentions.c.seen_at > since)
+        query = select(mentions.c.source_id, mentions.c.seen_at, func.count().label("n")).where(mentions.c.seen_at > since)
         found: dict[SourceId, list[tuple[datetime, int]]] = {}
-        async with self.db.reading() as connection:
-            for source_id, moment, count in await connection.execute(query.group_by(mentions.c.source_id, mentions.c.seen_at)):
-                found.setdefault(SourceId(source_id), []).append((moment, count))
+        for row in await self.db.rows(query.group_by(mentions.c.source_id, mentions.c.seen_at)):
+            found.setdefault(SourceId(row.source_id), []).append((row.seen_at, row.n))
         return found
 
     async def save_poll(self, source_id: SourceId, poll: Poll) -> None:
@@ -113,5 +108,4 @@ class SourceRows:
                 await connection.execute(first.values(failing_since=poll.at))
 
     async def remove_source(self, source_id: SourceId) -> None:
-        async with self.db.writing() as connection:
-            await connection.execute(delete(sources).where(sources.c.id == source_id))
+        await self.db.write(delete(sources).where(sources.c.id == source_id))

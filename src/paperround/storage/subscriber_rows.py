@@ -1,6 +1,7 @@
 """Subscribers: the people, their consent, layers, votes and suppressions."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +20,9 @@ from paperround.models import (
     Subscriber,
     SubscriberId,
     Vote,
-    WorkId,
 )
 from paperround.records import Layer
-from paperround.storage.database import Database, insert_many
+from paperround.storage.database import Database, fields_of, insert_many
 from paperround.storage.schema import (
     consent_events,
     deliveries,
@@ -107,10 +107,8 @@ class SubscriberRows:
         return await self.subscriber(SubscriberId(added))
 
     async def _write_event(self, connection: AsyncConnection, subscriber_id: SubscriberId, event: ConsentEvent) -> None:
-        values = {name: getattr(event, name) for name in ConsentEvent.__dataclass_fields__}
-        await connection.execute(
-            consent_events.insert().values(subscriber_id=subscriber_id, **{**values, "state": event.state.value, "kind": str(event.kind)})
-        )
+        values = {**asdict(event), "state": event.state.value, "kind": str(event.kind)}
+        await connection.execute(consent_events.insert().values(subscriber_id=subscriber_id, **values))
 
     async def _write_texts(self, connection: AsyncConnection, subscriber_id: SubscriberId, profile: Profile) -> None:
         """The free texts of a profile, for the embed step."""
@@ -167,7 +165,7 @@ class SubscriberRows:
 
     async def count_due(self, now: datetime) -> int:
         due = select(func.count().label("n")).where(subscribers.c.state == ConsentState.ACTIVE.value, subscribers.c.next_due_at <= now)
-        return int((await self.db.rows(due))[0].n)
+        return int(await self.db.value(due))
 
     async def due_shards(self, now: datetime, size: int) -> list[tuple[SubscriberId, SubscriberId]]:
         place = func.row_number().over(order_by=subscribers.c.id) - 1
@@ -214,9 +212,8 @@ class SubscriberRows:
 
     async def consent_events(self, subscriber_id: SubscriberId) -> list[ConsentEvent]:
         query = select(consent_events).where(consent_events.c.subscriber_id == subscriber_id).order_by(consent_events.c.id)
-        names = tuple(ConsentEvent.__dataclass_fields__)
-        rows = await self.db.rows(query)
-        return [ConsentEvent(**{**{name: getattr(row, name) for name in names}, "state": ConsentState(row.state)}) for row in rows]
+        rows = [fields_of(row, ConsentEvent) for row in await self.db.rows(query)]
+        return [ConsentEvent(**{**values, "state": ConsentState(values["state"])}) for values in rows]
 
     async def raise_epochs(self, subscriber_id: SubscriberId, *, link: bool = False, feed: bool = False) -> None:
         values = {"link_epoch": subscribers.c.link_epoch + int(link), "feed_epoch": subscribers.c.feed_epoch + int(feed)}
@@ -240,37 +237,28 @@ class SubscriberRows:
     async def layers(self, subscriber_id: SubscriberId) -> list[Layer]:
         query = select(profile_layers).where(profile_layers.c.subscriber_id == subscriber_id)
         rows = await self.db.rows(query.order_by(profile_layers.c.layer, profile_layers.c.key))
-        return [Layer(layer=row.layer, key=row.key, value=row.value, changed_at=row.changed_at) for row in rows]
+        return [Layer(**fields_of(row, Layer)) for row in rows]
 
     async def save_layers(self, subscriber_id: SubscriberId, layers: Sequence[Layer]) -> None:
-        statement = self.db.insert(profile_layers)
-        again = {name: statement.excluded[name] for name in ("value", "changed_at")}
-        upsert = statement.on_conflict_do_update(index_elements=["subscriber_id", "layer", "key"], set_=again)
-        rows = [
-            {"subscriber_id": subscriber_id, "layer": each.layer, "key": each.key, "value": each.value, "changed_at": each.changed_at}
-            for each in layers
-        ]
+        upsert = self.db.upsert(profile_layers, ["subscriber_id", "layer", "key"], ["value", "changed_at"])
         async with self.db.writing() as connection:
-            await insert_many(connection, upsert, rows)
+            await insert_many(connection, upsert, [{"subscriber_id": subscriber_id, **asdict(each)} for each in layers])
 
     async def drop_layer(self, subscriber_id: SubscriberId, layer: str) -> None:
-        async with self.db.writing() as connection:
-            wanted = (profile_layers.c.subscriber_id == subscriber_id, profile_layers.c.layer == layer)
-            await connection.execute(delete(profile_layers).where(*wanted))
+        wanted = (profile_layers.c.subscriber_id == subscriber_id, profile_layers.c.layer == layer)
+        await self.db.write(delete(profile_layers).where(*wanted))
 
     # ------------------------------------------------------------ votes
 
     async def save_vote(self, subscriber_id: SubscriberId, vote: Vote) -> None:
-        values = {"value": vote.value, "at": vote.at, "way": vote.way, "title": vote.title}
-        statement = self.db.insert(votes).values(subscriber_id=subscriber_id, work_id=vote.work_id, **values)
-        await self.db.write(statement.on_conflict_do_update(index_elements=["subscriber_id", "work_id"], set_=values))
+        upsert = self.db.upsert(votes, ["subscriber_id", "work_id"], ["value", "at", "way", "title"])
+        await self.db.write(upsert.values(subscriber_id=subscriber_id, **asdict(vote)))
 
     async def votes(self, subscriber_ids: Sequence[SubscriberId]) -> dict[SubscriberId, list[Vote]]:
         found: dict[SubscriberId, list[Vote]] = {}
         query = select(votes).where(votes.c.value != 0).order_by(votes.c.at, votes.c.work_id)
         async for row in self.db.rows_among(subscriber_ids, votes.c.subscriber_id, query):
-            vote = Vote(work_id=WorkId(row.work_id), value=row.value, at=row.at, way=row.way, title=row.title)
-            found.setdefault(SubscriberId(row.subscriber_id), []).append(vote)
+            found.setdefault(SubscriberId(row.subscriber_id), []).append(Vote(**fields_of(row, Vote)))
         return found
 
     async def paused_until(self, now: datetime) -> list[Subscriber]:

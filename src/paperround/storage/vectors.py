@@ -12,7 +12,7 @@ from sqlalchemy import and_, exists, func, select
 
 from paperround.models import WorkId
 from paperround.records import ToEmbed, WorkVectors
-from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.database import Database, among, insert_many
 from paperround.storage.schema import backgrounds, interest_texts, text_vectors, work_vectors, works
 
 Matrix = NDArray[np.float32]
@@ -46,15 +46,10 @@ class VectorRows:
         return [ToEmbed(work_id=WorkId(r.id), content_hash=r.content_hash, title=r.title, abstract=r.abstract) for r in rows]
 
     async def count_to_embed(self, model: str) -> int:
-        async with self.db.reading() as connection:
-            return (await connection.execute(select(func.count()).select_from(works).where(self._unembedded(model)))).scalar_one()
+        return int(await self.db.value(select(func.count()).select_from(works).where(self._unembedded(model))))
 
     async def save_work_vectors(self, model: str, vectors: Sequence[WorkVectors]) -> None:
-        statement = self.db.insert(work_vectors)
-        names = ("content_hash", "vector", "sentences", "sentence_vectors")
-        upsert = statement.on_conflict_do_update(
-            index_elements=["work_id", "model"], set_={name: statement.excluded[name] for name in names}
-        )
+        upsert = self.db.upsert(work_vectors, ["work_id", "model"], ["content_hash", "vector", "sentences", "sentence_vectors"])
         rows = [
             {
                 "work_id": each.work_id,
@@ -68,9 +63,8 @@ class VectorRows:
         ]
         self._all = VectorRows._all
         async with self.db.writing() as connection:
-            there = set()
-            for batch in batches([each.work_id for each in vectors]):  # a work may have been merged meanwhile
-                there |= set((await connection.execute(select(works.c.id).where(works.c.id.in_(batch)))).scalars())
+            ids = [each.work_id for each in vectors]
+            there = {row.id async for row in among(connection, ids, works.c.id, select(works.c.id))}  # one may have been merged meanwhile
             await insert_many(connection, upsert, [row for row in rows if row["work_id"] in there])
 
     async def work_vectors(self, model: str, ids: Sequence[WorkId]) -> tuple[list[WorkId], Matrix]:
@@ -119,9 +113,8 @@ class VectorRows:
     async def save_background(self, model: str, arrays: Mapping[str, NDArray[Any]], *, now: datetime) -> None:
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **arrays)
-        statement = self.db.insert(backgrounds).values(model=model, created_at=now, arrays=packed.getvalue())
-        again = {"created_at": now, "arrays": packed.getvalue()}
-        await self.db.write(statement.on_conflict_do_update(index_elements=["model"], set_=again))
+        values = {"created_at": now, "arrays": packed.getvalue()}
+        await self.db.write(self.db.upsert(backgrounds, ["model"], values).values(model=model, **values))
 
     async def background(self, model: str) -> tuple[datetime, dict[str, NDArray[Any]]] | None:
         mine = backgrounds.c.model == model

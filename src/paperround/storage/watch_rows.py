@@ -1,6 +1,7 @@
 """Watching: the rows of what steps took, of what is late, and of what the administrator was told."""
 
 from collections.abc import Callable, Collection
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import and_, case, delete, func, or_, select
 
 from paperround.models import ConsentState, DeliveryState, ItemRole, MailKind
 from paperround.records import Backlog, LateMail, NewDelivery, Run
-from paperround.storage.database import VERSION, Database
+from paperround.storage.database import VERSION, Database, fields_of
 from paperround.storage.delivery_rows import delivery_row
 from paperround.storage.figure_rows import FigureRows
 from paperround.storage.schema import deliveries, digest_items, digests, matters, runs, subscribers, works
@@ -22,17 +23,14 @@ class WatchRows(FigureRows):
     _unembedded: Callable[[str], Any]  # of VectorRows
 
     async def still_ours(self) -> bool:
-        return bool((await self.db.rows(VERSION))[0][0] == self.db.version)
+        return bool(await self.db.value(VERSION) == self.db.version)
 
     async def record_run(self, run: Run) -> None:
-        values = {"step": run.step, "at": run.at, "seconds": run.seconds, "count": run.count, "fault": run.fault}
-        await self.db.write(runs.insert().values(**values))
+        await self.db.write(runs.insert().values(**asdict(run)))
 
     async def runs(self, since: datetime) -> list[Run]:
-        columns = (runs.c.step, runs.c.at, runs.c.seconds, runs.c.count, runs.c.fault)
-        return [
-            Run(**row._mapping) for row in await self.db.rows(select(*columns).where(runs.c.at >= since).order_by(runs.c.at, runs.c.id))
-        ]
+        query = select(runs).where(runs.c.at >= since).order_by(runs.c.at, runs.c.id)
+        return [Run(**fields_of(row, Run)) for row in await self.db.rows(query)]
 
     async def forget_runs(self, before: datetime) -> int:
         return await self.db.write(delete(runs).where(runs.c.at < before))
@@ -85,6 +83,5 @@ class WatchRows(FigureRows):
             for key in over:
                 await connection.execute(delete(matters).where(matters.c.key == key))
             for key in told:
-                known = self.db.insert(matters).values(key=key, told_at=now)
-                await connection.execute(known.on_conflict_do_update(index_elements=["key"], set_={"told_at": now}))
+                await connection.execute(self.db.upsert(matters, ["key"], ["told_at"]).values(key=key, told_at=now))
         return True

@@ -234,8 +234,10 @@ def _item(item: DigestItem, place: _Place, strength: str, characters: int, secti
 
 def _said(item: DigestItem, room: int) -> tuple[Sequence[tuple[str, bool]], str]:
     """The excerpt as far as there is room, the sentence that fits best before the others; and the same in one."""
-    texts, best = [plain(text) for text in item.excerpt], item.best
-    whole = " ".join(texts)
+    texts, best, whole = item.excerpt, item.best, " ".join(item.excerpt)
+    if plain(whole) != whole:  # one look at all of them
+        texts = tuple(map(plain, texts))
+        whole = " ".join(texts)
     if len(whole) <= room:
         return [(text, place == best) for place, text in enumerate(texts)], whole
     kept, left = set[int](), room

@@ -39,10 +39,8 @@ class Placement:
 class Recorded:
     """What `record_entries` wrote."""
 
-    entries: int  # in the batch
-    new_entries: int  # mentions that were not there before
-    new_works: int
-    merged_works: int
+    new_entries: int = 0  # mentions that were not there before
+    new_works: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -395,11 +395,11 @@ async def test_a_broken_template_stops_the_run_and_costs_no_issue(round_: Round,
     messages, good = round_.steps.messages, round_.steps.messages.templates
     (tmp_path / "email").mkdir()
     (tmp_path / "email" / "digest.txt.j2").write_text("{{ links.one_click }}\n{{ issue.lien }}", encoding="utf-8")
-    messages._templates = TemplateLoader([tmp_path, bundled("templates")]).load()
+    messages.templates = TemplateLoader([tmp_path, bundled("templates")]).load()
     delivered = await round_.steps.deliver()
     assert (delivered.sent, delivered.failed) == (0, 0)
     assert f"{tmp_path}/email/digest.txt.j2:2: {{{{ issue.lien }}}}" in str(delivered.fault)
-    messages._templates = good
+    messages.templates = good
     round_.clock.advance(hours=1)
     assert (await round_.steps.deliver()).sent == 3
 

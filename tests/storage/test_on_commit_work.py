@@ -20,7 +20,8 @@ async def test_rows_to_work_on_are_announced_with_their_ids(url: str) -> None:
         assert connection.in_transaction()
         told.append((kind, list(ids)))
 
-    storage = await open_storage(url, on_commit_work=hear)
+    storage = await open_storage(url)
+    storage.db.on_commit_work = hear
     source = await add_source(storage)
     await record(storage, source, [entry(1), entry(2)])
     found = await storage.works_seen(NOW.replace(year=2025), NOW)
@@ -43,7 +44,8 @@ async def test_what_is_announced_and_the_rows_are_there_together_or_not_at_all(u
 
     plain = await open_storage(url)
     reader = await add_reader(plain)
-    failing = await open_storage(url, on_commit_work=write_and_fail)
+    failing = await open_storage(url)
+    failing.db.on_commit_work = write_and_fail
     with pytest.raises(StorageError):
         await failing.record_digests([issue(reader, [])])
     assert (await plain.digests_of(reader.id, limit=9), await plain.count_deliveries(), await plain.matters()) == ([], {}, {})

@@ -77,7 +77,8 @@ async def test_a_database_that_goes_away_in_the_middle_is_told_in_one_line_and_n
             await master.execute(text(f"ALTER DATABASE {name_of(url)} ALLOW_CONNECTIONS false"))
             await master.execute(text(OTHERS.format(name_of(url))))
 
-        failing = await open_storage(url, on_commit_work=cut)
+        failing = await open_storage(url)
+        failing.db.on_commit_work = cut
         for away in (failing, storage):
             with pytest.raises(StorageError) as told:
                 await away.record_digests([issue(reader, chosen)])

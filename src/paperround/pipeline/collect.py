@@ -76,21 +76,19 @@ async def collect_source(
         poll = polling.after_failure(source, error, now=now, rules=rules, jitter=jitter)
         await storage.save_poll(source.id, poll)
         return SourceOutcome(source=source.name, location=source.location, error=str(error), stopped=poll.state is not None)
-    recorded = await record(storage, source, feed.entries, now) if feed else NOTHING
+    entries = feed.entries if feed else ()
+    recorded = await record(storage, source, entries, now)
     poll = polling.after_success(source, fetched, feed, new_entries=recorded.new_entries, now=now, rules=rules, jitter=jitter)
     await storage.save_poll(source.id, poll)
     return SourceOutcome(
         source=source.name,
         location=source.location,
-        entries=recorded.entries,
+        entries=len(entries),
         new_entries=recorded.new_entries,
         new_works=recorded.new_works,
         error=poll.error,
         stopped=poll.state is not None,
     )
-
-
-NOTHING = Recorded(entries=0, new_entries=0, new_works=0, merged_works=0)
 
 
 def read(source: Source, fetched: Fetched, now: datetime) -> ParsedFeed | None:
@@ -110,9 +108,4 @@ async def record(storage: Storage, source: Source, entries: Sequence[Entry], now
         for part, quiet in ((entries[new:], True), (entries[:new], False))
         if part
     ]
-    return Recorded(
-        entries=sum(result.entries for result in results),
-        new_entries=sum(result.new_entries for result in results),
-        new_works=sum(result.new_works for result in results),
-        merged_works=sum(result.merged_works for result in results),
-    )
+    return Recorded(new_entries=sum(each.new_entries for each in results), new_works=sum(each.new_works for each in results))

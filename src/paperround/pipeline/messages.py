@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from paperround.digests import mail_content, mime
 from paperround.digests.mail_content import MailContent
@@ -45,14 +46,11 @@ class Messages:
     ) -> None:
         self.storage, self.keys, self.identity, self.offers = storage, keys, identity, offers
         self._load_templates = load_templates
-        self._templates: mail_content.TemplateSource | None = None
 
-    @property
+    @cached_property
     def templates(self) -> mail_content.TemplateSource:
         """Compiled at the first use: most commands render nothing."""
-        if self._templates is None:
-            self._templates = self._load_templates()
-        return self._templates
+        return self._load_templates()
 
     async def letters(self, deliveries: Sequence[Delivery]) -> list[Letter]:
         """The digests and subscribers of a batch, in two queries."""

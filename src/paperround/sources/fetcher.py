@@ -39,7 +39,6 @@ class HttpFetcher:
         allow_private_hosts: Sequence[str] = (),
         max_bytes: int = 10_000_000,
         total_seconds: float = 60.0,
-        proxy: str | None = None,
         pace: Mapping[str, float] = PACE,
         turn: Callable[[str, float], Awaitable[float]] | None = None,
     ) -> None:
@@ -51,8 +50,7 @@ class HttpFetcher:
             follow_redirects=False,  # every hop is checked
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: hosts that share an address would share them
             limits=httpx2.Limits(max_keepalive_connections=0),  # likewise: a connection is to an address, its certificate of one host
-            trust_env=False,  # no proxy but the one that is configured
-            proxy=proxy,
+            trust_env=False,  # a proxy would connect to addresses that nobody checked
             timeout=httpx2.Timeout(total_seconds, connect=min(20.0, total_seconds)),
         )
         self._turn_of = turn

@@ -32,9 +32,11 @@ and ids: "deliveries" (queued), "works" (new or with new words), "texts" (the su
 class Database:
     """An engine and its transactions."""
 
-    def __init__(self, engine: AsyncEngine, shown: str, fold: Callable[[str], str], on_commit_work: Work | None = None) -> None:
+    on_commit_work: Work | None = None  # where a queue wants to know
+
+    def __init__(self, engine: AsyncEngine, shown: str, fold: Callable[[str], str]) -> None:
         """`shown`: how errors name it, without password. `fold`: one spelling for all that reach the same mailbox."""
-        self.engine, self.shown, self.fold, self.on_commit_work = engine, shown, fold, on_commit_work
+        self.engine, self.shown, self.fold = engine, shown, fold
         self.sqlite = engine.dialect.name == "sqlite"
         self.instance_id, self.version = "", ""
 

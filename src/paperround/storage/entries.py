@@ -53,25 +53,22 @@ class EntryRows:
         quiet: bool = False,
     ) -> Recorded:
         if not entries:
-            return Recorded(entries=0, new_entries=0, new_works=0, merged_works=0)
+            return Recorded()
         async with self.db.writing() as connection:
             known = await known_works(connection, frozenset().union(*map(keys, entries)))
             placement = place(entries, known)
             rows = await self._rows(connection, {work_id for several in placement.works for work_id in several})
             there = await self._there(connection, source, entries)
-            silent = [
-                quiet or identifier(entry) in there for entry in entries
-            ]  # what stood there before is no news by standing there still
+            # What stood there before is no news by standing there still.
+            silent = [quiet or identifier(entry) in there for entry in entries]
             ids, fresh = await self._write_works(connection, entries, placement, rows, seen_at, material_change, silent)
-            merged = 0
             for several in placement.works:
                 for other in several[1:]:
                     await self._merge(connection, other, several[0])
-                    merged += 1
             await self._write_keys(connection, placement, ids)
             await self._write_mentions(connection, source, entries, placement, ids, seen_at)
         new = len({identifier(entry) for entry in entries} - there)
-        return Recorded(entries=len(entries), new_entries=new, new_works=fresh, merged_works=merged)
+        return Recorded(new_entries=new, new_works=fresh)
 
     async def _there(self, connection: AsyncConnection, source: Source, entries: Sequence[Entry]) -> set[str]:
         """What of the entries the source carried already."""

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from paperround.errors import StorageError
 from paperround.records import TableSize
 from paperround.storage import database, soundness
-from paperround.storage.database import Database, Work
+from paperround.storage.database import Database
 from paperround.storage.delivery_rows import DeliveryRows
 from paperround.storage.digest_rows import DigestRows
 from paperround.storage.entries import EntryRows
@@ -47,23 +47,16 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
         await self.db.engine.dispose()
 
 
-async def open_storage(
-    url: str,
-    *,
-    upgrade: bool = False,
-    fold: Callable[[str], str] = str.casefold,
-    on_commit_work: Work | None = None,
-    connections: int = 10,
-) -> SqlStorage:
-    """Open a database, an empty one ready to use. `fold`: one spelling for all that reach the same mailbox. `on_commit_work`: what is
-    told of rows to work on, inside the transaction that writes them. `connections`: how many to PostgreSQL are kept open.
+async def open_storage(url: str, *, upgrade: bool = False, fold: Callable[[str], str] = str.casefold, connections: int = 10) -> SqlStorage:
+    """Open a database, an empty one ready to use. `fold`: one spelling for all that reach the same mailbox. `connections`: how many to
+    PostgreSQL are kept open.
 
     Raises StorageError in one line: locked, full, damaged, no database, of an older version (without `upgrade`) or of a newer one."""
     try:
         engine = database.create_engine(url, connections)
     except OSError as error:
         raise StorageError(f"{url}: {error.strerror}") from error
-    db = Database(engine, make_url(url).render_as_string(hide_password=True), fold, on_commit_work)
+    db = Database(engine, make_url(url).render_as_string(hide_password=True), fold)
     try:
         await database.prepare(db, upgrade=upgrade)
     except BaseException:

@@ -24,25 +24,14 @@ async def show(request: Request) -> Response:
     services = services_of(request)
     if not allowed(request, services.metrics_token):
         raise HTTPException(404)
-    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-    from prometheus_client.core import GaugeMetricFamily
-
-    class Once:
-        """What was asked a moment ago, as the library wants it."""
-
-        def __init__(self, families: list[Family]) -> None:
-            self.families = families
-
-        def collect(self) -> Iterator[GaugeMetricFamily]:
-            for name, told, label, values in self.families:
-                family = GaugeMetricFamily(f"paperround_{name}", told, labels=[label] if label else [])
-                for key, value in values.items():
-                    family.add_metric([key] if label else [], value)
-                yield family
+    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, ProcessCollector, generate_latest
 
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(Once(await families(services.storage, services.model, services.clock.now(), services.stalled)))
+    for name, told, label, values in await families(services.storage, services.model, services.clock.now(), services.stalled):
+        gauge = Gauge(f"paperround_{name}", told, [label] if label else [], registry=registry)
+        for key, value in values.items():
+            (gauge.labels(key) if label else gauge).set(value)
     return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

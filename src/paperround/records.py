@@ -105,6 +105,20 @@ class Layer(Aware):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileFile:
+    """A profile file as it was read. `values` are the keys it names, checked, as plain TOML types: the file's say in them."""
+
+    name: str  # without its ending
+    email: str | None  # None: reads by feed alone, and `id` names the reader
+    id: str | None
+    values: Mapping[str, Any]
+
+    @property
+    def who(self) -> str:
+        return self.email or self.id or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
     kind: MailKind
     subscriber_id: SubscriberId | None

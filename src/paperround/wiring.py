@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,13 +28,14 @@ from paperround.models import EngineId
 from paperround.operation import alerts
 from paperround.pipeline.compose import ComposeRules
 from paperround.pipeline.deliver import DeliverRules
-from paperround.pipeline.first_look import looker
+from paperround.pipeline.first_look import first_look
 from paperround.pipeline.interfaces import Clock, Embedder, Storage, Transport
 from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import ReceiveMail
 from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
 from paperround.pipeline.watch import Watch
+from paperround.records import ProfileFile
 from paperround.sources.fetcher import PACE, HttpFetcher
 from paperround.sources.fetcher import expand as expand  # for the shells
 from paperround.sources.polling import PollingRules
@@ -44,7 +46,6 @@ from paperround.storage.job_queue import JobQueue
 from paperround.storage.moving import move_database as move_database
 from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.subscribers import profile_files
-from paperround.subscribers.profile_files import ProfileFile
 from paperround.subscribers.signed_links import KeyRing, fold_address
 
 HOUR = timedelta(hours=1)
@@ -101,7 +102,7 @@ async def open_parts(
         embedder = QueuedEmbedder(embedder, storage, queue.ask_for_words) if queue and serving and not embeds else embedder
         messages = build_messages(settings, storage, ring)
         rules = step_rules(settings, embedder.model, any_age=any_age)
-        look = looker(storage, embedder, rules.compose, clock) if serving else None
+        look = partial(first_look, storage, embedder, rules.compose, clock) if serving else None
         actions = SubscriberActions(storage=storage, clock=clock, keys=ring, rules=action_rules(settings), last_week=look)
         yield Parts(
             settings=settings,

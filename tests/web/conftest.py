@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,7 +40,7 @@ from paperround.models import (
 from paperround.pipeline.compose import ComposeRules
 from paperround.pipeline.embed import embed
 from paperround.pipeline.explain import explain_match
-from paperround.pipeline.first_look import looker
+from paperround.pipeline.first_look import first_look
 from paperround.pipeline.search import Hit
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
 from paperround.records import NewDelivery, NewDigest, Placement
@@ -105,7 +106,8 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
     clock = FixedClock(NOW)
     rules = ActionRules(base_url=BASE, message_domain="paper.example", consent_text="Yes, send me my paper.")
     embedder = HashingEmbedder()
-    look = looker(storage, embedder, ComposeRules(model=embedder.model, message_domain="paper.example", automatic_threshold=0.3), clock)
+    choosing = ComposeRules(model=embedder.model, message_domain="paper.example", automatic_threshold=0.3)
+    look = partial(first_look, storage, embedder, choosing, clock)
     actions = SubscriberActions(storage=storage, clock=clock, keys=KeyRing((b"k" * 32,)), rules=rules, last_week=look)
 
     async def explain(subscriber: Subscriber, reference: str) -> Mapping[str, Any]:

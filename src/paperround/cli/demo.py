@@ -127,7 +127,7 @@ async def add_readers(parts: "Parts", files: Sequence[Any], me: str | None, fail
     """The profiles as subscribers who are due now; returns a name for files of each."""
     synced = await parts.actions.sync_files(files)
     failed += [f"{who}: {why}" for who, why in synced.refused]
-    names = {file.who: file.path.stem for file in files}
+    names = {file.who: file.name for file in files}
     if me:
         values = {"name": "You", "interests": [me], "min_score": 0.05}  # whoever tries their own words wants to see the nearest
         names[(await parts.actions.add("you@paperround.example", values, active=True)).email or ""] = "you"

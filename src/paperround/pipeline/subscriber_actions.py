@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from paperround.digests import due_dates
 from paperround.digests.catalogues import speech
@@ -25,7 +25,7 @@ from paperround.models import (
     WorkId,
 )
 from paperround.pipeline.interfaces import Clock, Storage
-from paperround.records import Layer, NewDelivery
+from paperround.records import Layer, NewDelivery, ProfileFile
 from paperround.subscribers import consent, profile_layers, signed_links
 from paperround.subscribers.consent import EventKind
 from paperround.subscribers.imports import LEFT
@@ -53,19 +53,6 @@ class ActionRules:
     reply_domain: str | None = None  # where mails to signed addresses are read; None = no inbox
     default_profile: Profile = field(default_factory=Profile)  # what a profile has in the keys it does not name
     model: str = ""  # that reads the interests
-
-
-class ProfileFileLike(Protocol):
-    """A profile file as it was read: who it is about and the keys it names."""
-
-    @property
-    def email(self) -> str | None: ...
-    @property
-    def id(self) -> str | None: ...
-    @property
-    def values(self) -> Mapping[str, Any]: ...
-    @property
-    def who(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +293,7 @@ class SubscriberActions:
 
     # ------------------------------------------------------------ files
 
-    async def sync_files(self, files: Sequence[ProfileFileLike], *, adopt: bool = False) -> Synced:
+    async def sync_files(self, files: Sequence[ProfileFile], *, adopt: bool = False) -> Synced:
         """Bring profile files into force (design, decision 7). `adopt` drops the readers' own edits. One refused never stops the others."""
         counts = {"added": 0, "changed": 0, "unchanged": 0}
         refused = []
@@ -317,7 +304,7 @@ class SubscriberActions:
                 refused.append((file.who, str(error)))
         return Synced(**counts, refused=tuple(refused))
 
-    async def _sync(self, file: ProfileFileLike, *, adopt: bool) -> str:
+    async def _sync(self, file: ProfileFile, *, adopt: bool) -> str:
         known = await self.find(file.email or file.id or "")
         event = self._event(known, EventKind.FILE, "file")
         if known is None:

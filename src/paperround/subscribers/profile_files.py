@@ -1,8 +1,7 @@
 """Room: profile files. subscribers/*.toml ↔ profiles; an error names file, key and reason; one bad file stops no other (I/O)."""
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +9,13 @@ import tomlkit
 
 from paperround.errors import ProfileError
 from paperround.models import Channel, Profile
+from paperround.records import ProfileFile
 from paperround.subscribers.profile_layers import profile_to_values, values_to_profile
 from paperround.subscribers.profile_values import CHECKS, check_values, unknown
 from paperround.subscribers.signed_links import fold_address, normalise_email
 
 CheckSchedule = Callable[[str], object]
 _IDENTITY = {"email": None, "id": None}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileFile:
-    """One profile file. `values` are the keys it names, checked, as plain TOML types: the file's say in them."""
-
-    path: Path
-    email: str | None  # None: reads by feed alone, and `id` names the reader
-    id: str | None
-    values: Mapping[str, Any]
-    profile: Profile
-
-    @property
-    def who(self) -> str:
-        return self.email or self.id or str(self.path)
 
 
 def read_profile_file(path: Path, check_schedule: CheckSchedule | None = None) -> ProfileFile:
@@ -41,12 +26,11 @@ def read_profile_file(path: Path, check_schedule: CheckSchedule | None = None) -
         if key not in CHECKS:
             raise ProfileError(str(path), key, unknown(key, {**_IDENTITY, **CHECKS}))
     checked = check_values(values, str(path), check_schedule)
-    profile = values_to_profile(checked)
-    if email is None and Channel.EMAIL in profile.channels:
+    if email is None and Channel.EMAIL in values_to_profile(checked).channels:
         raise ProfileError(str(path), "email", 'is missing; only a reader with channels = ["feed"] and an id needs none')
     if email is None and name is None:
         raise ProfileError(str(path), "id", "is missing; a reader without email needs one")
-    return ProfileFile(path=path, email=email, id=name, values=checked, profile=profile)
+    return ProfileFile(name=path.stem, email=email, id=name, values=checked)
 
 
 def read_folder(folder: Path, check_schedule: CheckSchedule | None = None) -> tuple[list[ProfileFile], list[ProfileError]]:
@@ -60,7 +44,7 @@ def read_folder(folder: Path, check_schedule: CheckSchedule | None = None) -> tu
             file = read_profile_file(path, check_schedule)
             key, who = ("email", fold_address(file.email)) if file.email else ("id", file.who)
             if who in found:
-                raise ProfileError(str(path), key, f"{file.who} has a file already: {found[who].path.name}")
+                raise ProfileError(str(path), key, f"{file.who} has a file already: {found[who].name}.toml")
             found[who] = file
         except ProfileError as error:
             errors.append(error)
@@ -93,12 +77,11 @@ def _id(value: object, path: Path) -> str | None:
     raise ProfileError(str(path), "id", f"must be a short name without spaces, @ and /, not {value!r}")
 
 
-def profile_text(profile: Profile, *, email: str | None = None, id: str | None = None) -> str:  # noqa: A002  (the key's name)
+def profile_text(profile: Profile, *, email: str | None = None) -> str:
     """A profile as a profile file: every key, lists of many one text a line. Reading it gives the same profile."""
     document = tomlkit.document()
-    for key, value in {"email": email, "id": id}.items():
-        if value is not None:
-            document[key] = value
+    if email is not None:
+        document["email"] = email
     for key, value in profile_to_values(profile).items():
         document[key] = _list_item(value) if isinstance(value, list) else value
     return tomlkit.dumps(document)

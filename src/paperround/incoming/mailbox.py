@@ -3,11 +3,11 @@ none is lost."""
 
 import asyncio
 import imaplib
+import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +17,7 @@ from aiosmtpd.lmtp import LMTP
 
 from paperround.errors import ConfigError, MailboxError, StorageError
 
+log = logging.getLogger(__name__)
 Handler = Callable[[bytes, str], Awaitable[None]]  # the raw mail with Return-Path, and whom it is for ("" = unknown)
 SIZE_LIMIT = 25_000_000  # bytes
 _TRANSIENT = (OSError, StorageError, TimeoutError)  # of ours: the mail stays where it is and comes again
@@ -94,20 +95,25 @@ class _LmtpSession(LMTP):
         try:
             await self._deliver(trace + envelope.content, envelope.rcpt_tos[0])
         except Exception as error:  # whatever it is, the mail must not be lost
+            log.exception("a mail is not taken now")
             return f"451 4.3.0 not taken now: {type(error).__name__}"
         return "250 2.0.0 OK"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Emptied:
-    """What one pass over a mailbox came to: names of files, or numbers of mails."""
+Outcomes = dict[str, bool | None]
+"""What one pass over a mailbox came to, by names of files or numbers of mails: True handled, False set aside, None left for the next."""
 
-    handled: tuple[str, ...]
-    poison: tuple[str, ...]  # set aside: each raised, too, would raise again
-    waiting: tuple[str, ...]  # left for the next pass: storage or disk failed
 
-    def __bool__(self) -> bool:
-        return bool(self.handled or self.poison or self.waiting)
+async def handed_over(handler: Handler, raw: bytes) -> bool | None:
+    """Whether the handler took a mail: None while storage or disk fail, False where it would fail for ever."""
+    try:
+        await handler(raw, recipient_of(raw))
+    except _TRANSIENT:
+        return None
+    except Exception:  # one mail that breaks us must not stop the others, nor come again for ever
+        log.exception("a mail that breaks us is set aside")
+        return False
+    return True
 
 
 class MaildirInbox:
@@ -116,25 +122,18 @@ class MaildirInbox:
     def __init__(self, folder: Path, *, size_limit: int = SIZE_LIMIT) -> None:
         self._folder, self._size_limit = folder, size_limit
 
-    async def receive(self, handler: Handler, *, limit: int = 1000) -> Emptied:
+    async def receive(self, handler: Handler, *, limit: int = 1000) -> Outcomes:
         """Hand over up to `limit` new mails, oldest name first."""
-        handled: list[str] = []
-        poison: list[str] = []
-        waiting: list[str] = []
+        outcomes: Outcomes = {}
         for path in (await asyncio.to_thread(self._new))[:limit]:
-            try:
+            outcomes[path.name] = None
+            with suppress(OSError):
                 raw = await asyncio.to_thread(self._read, path)
-                await handler(raw, recipient_of(raw))
-            except _TRANSIENT:
-                waiting.append(path.name)
-                continue
-            except Exception:  # one mail that breaks us must not stop the others, nor come again for ever
-                await asyncio.to_thread(self._move, path, "poison", path.name)
-                poison.append(path.name)
-                continue
-            await asyncio.to_thread(self._move, path, "cur", path.name.partition(":")[0] + ":2,S")
-            handled.append(path.name)
-        return Emptied(handled=tuple(handled), poison=tuple(poison), waiting=tuple(waiting))
+                outcomes[path.name] = await handed_over(handler, raw)
+            if (fine := outcomes[path.name]) is not None:
+                part, name = ("cur", path.name.partition(":")[0] + ":2,S") if fine else ("poison", path.name)
+                await asyncio.to_thread(self._move, path, part, name)
+        return outcomes
 
     def _new(self) -> list[Path]:
         return sorted(path for path in (self._folder / "new").glob("*") if path.is_file() and not path.name.startswith("."))
@@ -174,11 +173,9 @@ class ImapInbox:
         self._tls = tls or ssl.create_default_context()  # imaplib's own checks no certificate
         self._settled: dict[tuple[str, str], bool] = {}  # handled and not yet marked, by validity of numbers and number: whether well
 
-    async def receive(self, handler: Handler, *, limit: int = 100) -> Emptied:
+    async def receive(self, handler: Handler, *, limit: int = 100) -> Outcomes:
         """Hand over up to `limit` unseen mails, oldest first. Raises MailboxError when the server cannot be used at all."""
-        handled: list[str] = []
-        poison: list[str] = []
-        waiting: list[str] = []
+        outcomes: Outcomes = {}
         box, validity = await self._told(self._open)
         try:
             for uid in (await self._told(box.uids, "UNSEEN UNDELETED", None))[:limit]:
@@ -187,21 +184,16 @@ class ImapInbox:
                     raw = await self._told(self._fetch, box, uid)
                     if raw is None:
                         continue
-                    try:
-                        await handler(raw, recipient_of(raw))
-                        fine = True
-                    except _TRANSIENT:
-                        waiting.append(uid)
-                        continue
-                    except Exception:  # as in a Maildir
-                        fine = False
+                    fine = await handed_over(handler, raw)
+                outcomes[uid] = fine
+                if fine is None:
+                    continue
                 self._settled[validity, uid] = fine
                 await self._told(self._mark, box, uid, fine)
                 del self._settled[validity, uid]
-                (handled if fine else poison).append(uid)
         finally:
             await asyncio.to_thread(self._close, box)
-        return Emptied(handled=tuple(handled), poison=tuple(poison), waiting=tuple(waiting))
+        return outcomes
 
     async def _told(self, work: Callable[..., Any], *given: Any) -> Any:
         """The answer of the server, waited for in a thread; its faults and the network's as one error without the password."""

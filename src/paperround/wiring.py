@@ -33,7 +33,7 @@ from paperround.pipeline.interfaces import Clock, Embedder, Storage, Transport
 from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import ReceiveMail
 from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
-from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
+from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions, Synced
 from paperround.pipeline.watch import Watch
 from paperround.records import ProfileFile
 from paperround.sources.fetcher import PACE, HttpFetcher
@@ -209,15 +209,14 @@ def bulk_transport(settings: Settings) -> Transport:
             "[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true"
         )
     given = settings.delivery
-    return transports.open_relays(
-        settings.transports,
-        folder=settings.folder,
+    sessions = transports.Sessions(
         connections=given.connections,
         hostname=given.hostname,
         max_messages=given.max_messages,
         max_age=given.max_age.total_seconds(),
-        again_after=given.relay_down.total_seconds(),
     )
+    again_after = given.relay_down.total_seconds()
+    return transports.open_relays(settings.transports, folder=settings.folder, sessions=sessions, again_after=again_after)
 
 
 def action_rules(settings: Settings) -> ActionRules:
@@ -315,12 +314,11 @@ def read_profile_folder(folder: Path) -> tuple[list[ProfileFile], list[str]]:
     return files, [str(error) for error in errors]
 
 
-async def sync_folder(parts: Parts, folder: Path | None = None, *, adopt: bool = False) -> tuple[str, list[str]]:
-    """Bring a folder of profile files into force; says what changed, and a line for each file that was refused."""
+async def sync_folder(parts: Parts, folder: Path | None = None, *, adopt: bool = False) -> tuple[Synced | None, list[str]]:
+    """Bring a folder of profile files into force; what changed (None: no folder is set), and a line for each file that was refused."""
     place = folder or parts.settings.subscribers.folder
     if place is None:
-        return "no [subscribers] folder is set", []
+        return None, []
     files, errors = read_profile_folder(place)
     done = await parts.actions.sync_files(files, adopt=adopt)
-    refused = [f"{who}: {why}" for who, why in done.refused]
-    return f"{done.added} added, {done.changed} changed, {done.unchanged} unchanged from {place}", [*errors, *refused]
+    return done, [*errors, *(f"{who}: {why}" for who, why in done.refused)]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 
+from paperround.bundled_files import bundled
 from paperround.cli import app
 
 ALIASES = {"subscribers edit": "profiles edit"}
@@ -125,6 +126,7 @@ def test_zsh_and_fish_are_answered_and_their_scripts_are_accepted(shell_home: di
         (["profiles", "edit", "a@example.org", "max_item=8"], "did you mean max_items?"),
         (["explain", "delivery", "a@example.org", "spring"], "DATE"),
         (["evaluate"], "--replay"),
+        (["subscribers", "sync"], "[subscribers] folder"),
     ],
 )
 def test_wrong_usage_is_one_line_that_names_the_place_and_status_2(run, house: Path, words: list[str], told: str) -> None:
@@ -356,3 +358,33 @@ def test_what_is_done_right_is_told_with_status_0(full, house: Path, words: str,
     done = full(*words.split())
     assert told in done.stdout
     assert done.stderr == ""
+
+
+def test_a_preview_says_to_programs_what_it_says_to_people(run, house: Path) -> None:
+    run("init")
+    run("sources", "add", str(bundled("sample/slow-science.xml")), "--backlog", "all")
+    run("subscribers", "add", "ada@example.org", "--interest", "octopus minds", "--min-score", "0", "--active")
+    run("collect")
+    run("embed")
+    words = ("preview", "ada@example.org")
+    printed, told = run(*words).stdout, run(*words, "--json").json
+    assert told["text"].strip() == printed.strip()
+    chosen = [each for each in told["items"] if each["role"] == "chosen"]
+    assert chosen
+    assert [each["title"] for each in chosen if each["title"] not in " ".join(printed.split())] == []
+    written = run(*words, "--json", "--out", "next.html").json["out"]
+    assert "<html" in (house / written).read_text(encoding="utf-8")
+
+
+def test_a_sync_counts_what_its_files_came_to_and_names_the_one_refused(full, house: Path) -> None:
+    (house / "profiles").mkdir()
+    for name in ("bea", "cy"):
+        (house / "profiles" / f"{name}.toml").write_text(f'email = "{name}@example.org"\n', encoding="utf-8")
+    (house / "profiles" / "di.toml").write_text('email = "di@example.org"\nmax_item = 3\n', encoding="utf-8")
+    assert full("subscribers", "sync", "profiles", "--json", status=1).json["added"] == 2
+    again = full("subscribers", "sync", "profiles", "--json", status=1)
+    assert [again.json[key] for key in ("added", "changed", "unchanged")] == [0, 0, 2]
+    (line,) = again.json["failed"]
+    assert "di.toml" in line
+    assert "did you mean max_items" in line
+    assert again.stderr.strip() == line

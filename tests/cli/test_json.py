@@ -36,6 +36,7 @@ OPML = '<opml version="2.0"><body><outline type="rss" text="Gone" xmlUrl="http:/
 
 # (words of the command, options, exit status); {…} are files made below
 RUNS: list[tuple[str, list[str], int | None]] = [
+    ("init", ["new"], 0),
     ("demo", ["--out", "out", "--me", "octopus"], 0),
     ("collect", [], 0),
     ("embed", [], 0),
@@ -47,6 +48,7 @@ RUNS: list[tuple[str, list[str], int | None]] = [
     ("search", ["octopus", "--limit", "2"], 0),
     ("evaluate", ["dataset"], 0),
     ("evaluate", ["--replay"], 0),
+    ("preview", ["ada@example.org", "--days", "30", "--out", "next.html"], 0),
     ("status", [], 0),
     ("bounces", ["away.eml"], 0),
     ("report", ["--out", "report.html"], 0),
@@ -62,6 +64,7 @@ RUNS: list[tuple[str, list[str], int | None]] = [
     ("subscribers show", ["ada@example.org"], 0),
     ("subscribers import", ["list.csv"], 1),
     ("subscribers export", [], 0),
+    ("subscribers sync", ["profiles"], 1),
     ("profiles show", ["ada@example.org"], 0),
     ("explain match", ["ada@example.org", "1"], 0),
     ("explain delivery", ["ada@example.org"], 0),
@@ -78,6 +81,9 @@ def test_what_every_command_prints_is_as_its_schema_says(full, house: Path) -> N
         (house / name).parent.mkdir(exist_ok=True)
         (house / name).write_text(text, encoding="utf-8")
     (house / "list.csv").write_text("email\ncem@example.org\nno address\n", encoding="utf-8")
+    (house / "profiles").mkdir()
+    (house / "profiles" / "cy.toml").write_text('email = "cy@example.org"\n', encoding="utf-8")
+    (house / "profiles" / "di.toml").write_text('email = "no address"\n', encoding="utf-8")
     full("suppressions", "add", "gone@example.org")
     full("profiles", "like", "ada@example.org", "1")
     full("profiles", "add-interest", "ada@example.org", "deep sea", "--weight", "2")

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; default: here.")] = Path()) -> None:
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; default: here.")] = Path(), json_: JsonFlag = False) -> None:
     """Write a configuration, a key and an example profile.
 
     \b
@@ -34,6 +34,7 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; defa
     from paperround.bundled_files import bundled
     from paperround.config import example_config, write_new_key
 
+    done: dict[str, list[Path]] = {"wrote": [], "kept": []}
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (
         ("paperround.toml", lambda path: path.write_text(example_config(), encoding="utf-8")),
@@ -41,12 +42,16 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; defa
         ("subscribers/example.toml.sample", lambda path: path.write_bytes(bundled("subscribers/example.toml.sample").read_bytes())),
     ):
         path = folder / name
-        if path.exists():
-            say(f"kept {path}")
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
-        say(f"wrote {path}")
+        there = path.exists()
+        done["kept" if there else "wrote"].append(path)
+        if not there:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path)
+        if not json_:
+            say(f"{'kept' if there else 'wrote'} {path}")
+    if json_:
+        print_json(done)
+        return
     say(f"Next: {'' if folder == Path() else f'cd {folder} && '}paperround sources add URL_OR_PATH")
 
 

@@ -11,6 +11,8 @@ from paperround.cli.profiles import Email, Work
 from paperround.cli.session import CommandFailedError, DryRun, JsonFlag, find_subscriber, settings, with_parts
 
 if TYPE_CHECKING:
+    from paperround.digests.mail_content import MailContent
+    from paperround.models import Digest, Profile
     from paperround.pipeline.search import Hit
     from paperround.wiring import Parts
 
@@ -73,6 +75,7 @@ def preview(
     email: Email,
     days: Annotated[int | None, typer.Option(help="Choose from the last so many days.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML there instead of printing the text.")] = None,
+    json_: JsonFlag = False,
 ) -> None:
     """Show the next issue; nothing is recorded or sent.
 
@@ -81,20 +84,42 @@ def preview(
       paperround preview ada@example.org --days 7 --out next.html
     """
 
-    async def work(parts: "Parts") -> tuple[str, str]:
+    async def work(parts: "Parts") -> "tuple[Digest, Profile, MailContent]":
         from paperround.pipeline import compose
 
         subscriber = await find_subscriber(parts, email)
         digest = await compose.preview(parts.storage, parts.steps.rules.compose, subscriber, now=parts.clock.now(), days=days)
-        content = parts.messages.issue(digest, subscriber, parts.clock.now())
-        return content.html, content.text
+        return digest, subscriber.profile, parts.messages.issue(digest, subscriber, parts.clock.now())
 
-    html, text = with_parts(context, work)
+    digest, profile, content = with_parts(context, work)
     if out:
-        out.write_text(html, encoding="utf-8")
+        out.write_text(content.html, encoding="utf-8")
+    if json_:
+        print_json({**previewed(digest, profile), "subject": content.subject, "text": content.text, "out": out})
+    elif out:
         say(f"wrote {out}")
     else:
-        typer.echo(text)
+        typer.echo(content.text)
+
+
+def previewed(digest: "Digest", profile: "Profile") -> dict[str, Any]:
+    """An issue as it was decided, with the reasons that its mail gives."""
+    from paperround.digests.wording import because
+
+    items = [
+        {
+            "work_id": each.work.id,
+            "title": each.work.title,
+            "url": each.work.url,
+            "role": each.role,
+            "number": each.number,
+            "strength": each.strength,
+            "score": each.score,
+            "because": str(because(each, timezone=profile.timezone, language=profile.language)),
+        }
+        for each in digest.items
+    ]
+    return {**{key: getattr(digest, key) for key in ("since", "cutoff", "candidates", "notes")}, "items": items}
 
 
 def send_test(context: typer.Context, email: Email, dry_run: DryRun = False) -> None:

@@ -285,6 +285,7 @@ def sync(
     context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Default: [subscribers] folder of the configuration.")] = None,
     adopt: Annotated[bool, typer.Option("--adopt", help="Drop the readers' own edits: the files' word stands.")] = False,
+    json_: JsonFlag = False,
 ) -> None:
     """Bring the profile files of a folder into force.
 
@@ -294,9 +295,16 @@ def sync(
     """
     from paperround.wiring import sync_folder
 
-    summary, errors = with_parts(context, lambda parts: sync_folder(parts, folder, adopt=adopt))
-    say(summary)
-    fail_with(errors)
+    place = folder or settings(context).subscribers.folder
+    if place is None:
+        raise typer.BadParameter("no folder is named here, nor by [subscribers] folder in the configuration", param_hint="DIR")
+    done, failed = with_parts(context, lambda parts: sync_folder(parts, place, adopt=adopt))
+    counts = {key: getattr(done, key) for key in ("added", "changed", "unchanged")}
+    if json_:
+        print_json({"folder": place, **counts, "failed": failed})
+    else:
+        say(f"{', '.join(f'{count} {key}' for key, count in counts.items())} from {place}")
+    fail_with(failed)
 
 
 @group.command("import")

@@ -17,6 +17,7 @@ from paperround.config_keys import is_loopback
 from paperround.delivery import transports
 from paperround.delivery.outbox import RetryRules
 from paperround.delivery.pacing import PaceRules
+from paperround.delivery.smtp import Sessions
 from paperround.digests import due_dates
 from paperround.digests.template_loader import TemplateLoader
 from paperround.errors import ConfigError
@@ -209,7 +210,7 @@ def bulk_transport(settings: Settings) -> Transport:
             "[list] postal_address: must name the sender before issues go to a relay; set it, or [delivery] transactional = true"
         )
     given = settings.delivery
-    sessions = transports.Sessions(
+    sessions = Sessions(
         connections=given.connections,
         hostname=given.hostname,
         max_messages=given.max_messages,

@@ -12,6 +12,7 @@ import pytest
 
 from paperround.delivery.outbox import RetryRules
 from paperround.delivery.pacing import PaceRules
+from paperround.delivery.smtp import Sessions
 from paperround.delivery.transports import open_relays
 from paperround.models import Delivery, DeliveryState, EngineId, Envelope, MailKind
 from paperround.pipeline.deliver import Delivered, DeliverRules, DeliveryRun
@@ -51,9 +52,8 @@ class Engine:
 
     def run(self, *servers: Any, pace: PaceRules | None = None, workers: int = 2, **rules: Any) -> tuple[DeliveryRun, Any]:
         ports = [server if isinstance(server, int) else server.port for server in servers]
-        transport = open_relays(
-            [f"smtp://127.0.0.1:{port}?starttls=never" for port in ports], connections=workers, hostname="lists.example"
-        )
+        sessions = Sessions(connections=workers, hostname="lists.example")
+        transport = open_relays([f"smtp://127.0.0.1:{port}?starttls=never" for port in ports], sessions=sessions)
         given = DeliverRules(retries=RetryRules(), workers=workers, engine=EngineId("test"), pace=pace or PaceRules(), **rules)
         return DeliveryRun(self.storage, transport, PlainMessages(), self.clock, self.clock, given), transport  # type: ignore[arg-type]
 

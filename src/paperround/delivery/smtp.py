@@ -24,7 +24,17 @@ _NO_EHLO = {500, 502, 504}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpSettings:
+class Sessions:
+    """How every relay is used. `max_age` in seconds."""
+
+    hostname: str | None = None  # said in EHLO
+    connections: int = 4
+    max_messages: int = 500  # a connection
+    max_age: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSettings(Sessions):
     """One relay. Times in seconds; the wait after the final dot is long on purpose (RFC 5321, 4.5.3.2.6): hanging up there makes doubt."""
 
     host: str
@@ -33,10 +43,6 @@ class SmtpSettings:
     password: str | None = field(default=None, repr=False)
     tls: bool = False  # from the first byte (smtps)
     starttls: str = "auto"  # when offered; or required, never
-    hostname: str | None = None  # said in EHLO
-    connections: int = 4
-    max_messages: int = 500  # a connection
-    max_age: float = 300.0
     idle_check: float = 15.0  # a connection idle for longer is asked with NOOP first
     connect_timeout: float = 30.0
     command_timeout: float = 120.0

@@ -7,27 +7,21 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from paperround.delivery.outbox import relay_is_down
-from paperround.delivery.smtp import SmtpSettings, SmtpTransport, loopback, wire_address
+from paperround.delivery.smtp import Sessions, SmtpSettings, SmtpTransport, loopback, wire_address
 from paperround.errors import ConfigError
 from paperround.models import Envelope, SendResult, SmtpPhase
+from paperround.pipeline.interfaces import Transport
 
 log = logging.getLogger(__name__)
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.@_+=-]+")
 _PORTS = {"smtp": 25, "smtps": 465}
-
-
-class Transport(Protocol):
-    """What `open_transport` gives; the same shape as the pipeline asks for."""
-
-    async def send(self, envelope: Envelope, *, before_mail: Callable[[], Awaitable[bool]]) -> SendResult | None: ...
-    async def close(self) -> None: ...
+SESSIONS = Sessions()
 
 
 class _FileTransport:
@@ -133,45 +127,24 @@ def redacted(url: str) -> str:
     return re.sub(r"(//[^:/@]*):.*@", r"\1:…@", url)
 
 
-def open_relays(
-    urls: Sequence[str],
-    *,
-    folder: Path = Path(),
-    connections: int = 4,
-    hostname: str | None = None,
-    max_messages: int = 500,
-    max_age: float = 300.0,
-    again_after: float = 300.0,
-) -> Transport:
-    """The transport behind several addresses, in order of preference; `max_age` and `again_after` in seconds. Raises ConfigError."""
-    opened = [
-        open_transport(url, folder=folder, connections=connections, hostname=hostname, max_messages=max_messages, max_age=max_age)
-        for url in urls
-    ]
+def open_relays(urls: Sequence[str], *, folder: Path = Path(), sessions: Sessions = SESSIONS, again_after: float = 300.0) -> Transport:
+    """The transport behind several addresses, in order of preference; `again_after` in seconds. Raises ConfigError."""
+    opened = [open_transport(url, folder=folder, sessions=sessions) for url in urls]
     if len(opened) == 1:
         return opened[0]
     return RelayChain([(redacted(url), each) for url, each in zip(urls, opened, strict=True)], again_after=again_after)
 
 
-def open_transport(
-    url: str,
-    *,
-    folder: Path = Path(),
-    connections: int = 4,
-    hostname: str | None = None,
-    max_messages: int = 500,
-    max_age: float = 300.0,
-) -> Transport:
+def open_transport(url: str, *, folder: Path = Path(), sessions: Sessions = SESSIONS) -> Transport:
     """The transport behind an address: `smtp://[user:pass@]host[:port][?starttls=auto|required|never]`, `smtps://…`, `maildir:PATH`,
     `directory:PATH` (relative to `folder`). Opens nothing yet. Raises ConfigError that names the address without its password."""
     try:
         scheme, _, rest = url.partition(":")
         if scheme in ("maildir", "directory"):
             return (MaildirTransport if scheme == "maildir" else DirectoryTransport)(_path(rest, folder))
-        settings = _smtp_settings(urlsplit(url), connections, hostname, max_messages)
+        return SmtpTransport(_smtp_settings(urlsplit(url), sessions))
     except ValueError as error:
         raise ConfigError(f"transport: {redacted(url)!r}: {error}") from None
-    return SmtpTransport(replace(settings, max_age=max_age))
 
 
 def _path(rest: str, folder: Path) -> Path:
@@ -180,7 +153,7 @@ def _path(rest: str, folder: Path) -> Path:
     return folder / Path(rest).expanduser()
 
 
-def _smtp_settings(parts: SplitResult, connections: int, hostname: str | None, max_messages: int) -> SmtpSettings:
+def _smtp_settings(parts: SplitResult, sessions: Sessions) -> SmtpSettings:
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("it must look like smtp://host:port, smtps://host:port, maildir:PATH or directory:PATH")
     if parts.path not in ("", "/") or parts.fragment:
@@ -191,16 +164,12 @@ def _smtp_settings(parts: SplitResult, connections: int, hostname: str | None, m
         raise ValueError("the only option is starttls=auto, required or never")
     if parts.username and starttls == "never" and parts.scheme == "smtp" and not loopback(parts.hostname):
         raise ValueError("credentials are not sent without TLS to another machine; drop starttls=never")
-    if connections < 1 or max_messages < 1:
-        raise ValueError("connections and messages per connection must be at least 1")
     return SmtpSettings(
+        **asdict(sessions),
         host=parts.hostname,
         port=parts.port or _PORTS[parts.scheme],
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         tls=parts.scheme == "smtps",
         starttls=starttls,
-        hostname=hostname,
-        connections=connections,
-        max_messages=max_messages,
     )

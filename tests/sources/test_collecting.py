@@ -91,12 +91,15 @@ async def test_a_list_brings_its_feeds_and_no_file_of_this_machine(storage: SqlS
     origin.answers["/feed"] = response(body=feed("One"))
     text = (
         f'<opml><body><outline text="AI"><outline text="Mine" xmlUrl="{origin.url()}" x="y"/></outline>'
-        f'<outline text="gone" xmlUrl="{origin.url("/gone")}"/><outline text="no" xmlUrl="/etc/hostname"/></body></opml>'
+        f'<outline text="gone" xmlUrl="{origin.url("/gone")}"/><outline text="no" xmlUrl="/etc/hostname"/>'
+        f'<outline text="odd" xmlUrl="http://[::1"/><outline text="again" xmlUrl="{origin.url().replace("http", "HTTP")}"/></body></opml>'
     )
     added, failed = await import_opml(storage, fetcher, text.encode(), now=NOW)
     assert [(each.name, each.tags) for each in added] == [("Mine", ("AI",))]
     assert (await storage.find_source("Mine")).outline == {"inside": [{"text": "AI"}], "attributes": {"text": "Mine", "x": "y"}}
-    assert ["404" in failed[0], "only http" in failed[1], len(failed)] == [True, True, 2]
+    assert ["404" in failed[0], "only http" in failed[1], "IPv6" in failed[2], "already: Mine" in failed[3], len(failed)] == [True] * 4 + [
+        4
+    ]
 
 
 # ---------------------------------------------------------------- polling

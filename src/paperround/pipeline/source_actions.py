@@ -12,6 +12,7 @@ from paperround.pipeline.interfaces import Fetcher, Storage
 from paperround.sources import health, identity, opml, recognition, shortcuts
 from paperround.sources.health import Health
 from paperround.sources.opml import write_opml
+from paperround.sources.polling import is_file
 from paperround.sources.shortcuts import expanded
 
 __all__ = ["Health", "NewSource", "Seen", "add_source", "expanded", "healths", "import_opml", "import_rows", "known", "look", "write_opml"]
@@ -117,10 +118,6 @@ def parse_backlog(text: str | None) -> int | None:
     if not text.isdigit():
         raise ValueError(f'backlog must be "all", "none" or a number, not {text!r}')
     return int(text)
-
-
-def is_file(location: str) -> bool:
-    return urlsplit(location).scheme not in ("http", "https")
 
 
 def place_name(location: str) -> str:

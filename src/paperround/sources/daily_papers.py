@@ -1,6 +1,5 @@
 """Daily Papers: their pages as text and as HTML, and their JSON → entries (pure)."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from paperround.errors import ParseError
 from paperround.models import Entry, Links
 from paperround.sources.dates import parse_date
+from paperround.sources.json_feed import read_json
 from paperround.sources.safe_html import absolute_url, html_to_text, one_line
 from paperround.sources.scholarly import bare_arxiv, with_identifiers
 
@@ -148,15 +148,11 @@ def _abstract_after(heading: LexborNode) -> str:
 
 def parse_json(body: bytes, *, url: str) -> list[Entry]:
     """The records of /api/daily_papers; of each only the paper itself is needed. Raises ParseError."""
-    try:
-        data = json.loads(body.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ParseError(f"{url}: is no JSON: {error}") from None
-    if isinstance(data, dict) and "paper" in data:
-        data = [data]
-    if not isinstance(data, list) or not any(isinstance(each, dict) and isinstance(each.get("paper"), dict) for each in data):
+    data = read_json(body, url=url)
+    several = data if isinstance(data, list) else [data]
+    records = [each for each in several if isinstance(each, dict) and isinstance(each.get("paper"), dict)]
+    if not records:
         raise ParseError(f"{url}: is JSON, but no list of papers")
-    records = [each for each in data if isinstance(each, dict) and isinstance(each.get("paper"), dict)]
     return [_record(each, url, position) for position, each in enumerate(records)]
 
 

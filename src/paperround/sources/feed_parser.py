@@ -13,7 +13,7 @@ import feedparser
 from paperround.errors import ParseError
 from paperround.models import Entry, ParsedFeed
 from paperround.sources.dates import parse_date
-from paperround.sources.json_feed import parse_json_feed
+from paperround.sources.json_feed import looks_like_json, parse_json_feed
 from paperround.sources.safe_html import DEEPEST, absolute_url, clean_html, html_to_text, monstrous, one_line
 from paperround.sources.scholarly import arxiv_of, doi_of, with_identifiers
 
@@ -27,7 +27,7 @@ def parse_feed(body: bytes, *, url: str, headers: Mapping[str, str] = _EMPTY) ->
     Raises ParseError in one line that names the place."""
     if not body.strip():
         raise ParseError(f"{url}: is empty")
-    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if looks_like_json(body):
         return parse_json_feed(body, url=url)
     return _parse_xml(body, url, headers)
 

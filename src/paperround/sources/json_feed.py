@@ -11,12 +11,21 @@ from paperround.sources.safe_html import absolute_url, clean_html, html_to_text,
 from paperround.sources.scholarly import with_identifiers
 
 
-def parse_json_feed(body: bytes, *, url: str) -> ParsedFeed:
+def looks_like_json(body: bytes) -> bool:
+    return body[:4000].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+
+
+def read_json(body: bytes, *, url: str) -> Any:
     """Raises ParseError."""
     try:
-        data = json.loads(body.decode("utf-8-sig"))
+        return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ParseError(f"{url}: is no JSON: {error}") from None
+
+
+def parse_json_feed(body: bytes, *, url: str) -> ParsedFeed:
+    """Raises ParseError."""
+    data = read_json(body, url=url)
     if not isinstance(data, dict) or not isinstance(data.get("items"), list):
         raise ParseError(f"{url}: is JSON, but no JSON Feed: it has no list called items")
     people = _authors(data)

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from paperround.errors import ParseError
 from paperround.models import Source
+from paperround.sources.polling import is_file
 from paperround.sources.safe_html import one_line
 
 
@@ -63,7 +64,7 @@ def write_opml(sources: Sequence[Source]) -> str:
     SubElement(SubElement(root, "head"), "title").text = "Paperround sources"
     body = SubElement(root, "body")
     for source in sources:
-        if source.location.startswith(("http://", "https://")):
+        if not is_file(source.location):
             _write(body, source)
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'

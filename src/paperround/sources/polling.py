@@ -25,7 +25,7 @@ class PollingRules:
 
 
 def is_file(location: str) -> bool:
-    return not location.startswith(("http://", "https://"))
+    return not location.lower().startswith(("http://", "https://"))
 
 
 def after_success(

@@ -1,8 +1,8 @@
 """Recognition: what a body is, and which parser reads it (pure)."""
 
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime
 
 from selectolax.lexbor import LexborHTMLParser
@@ -11,6 +11,7 @@ from paperround.errors import ParseError
 from paperround.models import ParsedFeed, SourceKind
 from paperround.sources import daily_papers
 from paperround.sources.feed_parser import parse_feed
+from paperround.sources.json_feed import looks_like_json, read_json
 from paperround.sources.safe_html import absolute_url, one_line
 
 _EMPTY: Mapping[str, str] = {}
@@ -21,11 +22,11 @@ _FEED_TYPES = "application/rss+xml", "application/atom+xml", "application/feed+j
 
 def guess_kind(body: bytes) -> SourceKind:
     """What a body most likely is; decided by the body alone, since servers and file names often lie."""
-    start = body[:4000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start[:1] in (b"{", b"["):
+    if looks_like_json(body):
         return SourceKind.DAILY_PAPERS if _is_papers_json(body) else SourceKind.FEED
     if is_page(body):
         return SourceKind.DAILY_PAPERS if b"/papers/" in body else SourceKind.FEED
+    start = body[:4000].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] == b"<" or _FEED.search(start):
         return SourceKind.FEED
     return SourceKind.DAILY_PAPERS
@@ -37,12 +38,11 @@ def is_page(body: bytes) -> bool:
 
 
 def _is_papers_json(body: bytes) -> bool:
-    try:
-        data = json.loads(body.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return False
-    first = data[0] if isinstance(data, list) and data else data
-    return isinstance(first, dict) and "paper" in first
+    with suppress(ParseError):
+        data = read_json(body, url="")
+        first = data[0] if isinstance(data, list) and data else data
+        return isinstance(first, dict) and "paper" in first
+    return False
 
 
 def read_source(
@@ -55,7 +55,7 @@ def read_source(
         if is_page(body):
             raise ParseError(f"{url}: is an HTML page, not a feed{_announced(body, url)}")
         return parse_feed(body, url=url, headers=headers)
-    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if looks_like_json(body):
         return ParsedFeed(title=_name(url), entries=tuple(daily_papers.parse_json(body, url=url)))
     return ParsedFeed(title=_name(url), entries=tuple(daily_papers.parse_page(decoded(body), url=url, now=now, as_of=as_of)))
 

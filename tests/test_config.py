@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paperround.config import Settings, example_config, load_settings, provenance, read_keys, write_new_key
-from paperround.config_keys import keys
+from paperround.config_keys import keys, redacted
 from paperround.errors import ConfigError
 from paperround.models import Profile
 
@@ -193,6 +193,12 @@ def test_plain_http_is_refused_once_mail_leaves_it(file: Path, text: str) -> Non
     with pytest.raises(ConfigError, match="base_url: must begin with https"):
         load(file, f'base_url = "http://paper.example.org"\n{text}')
     assert load(file, f'base_url = "https://paper.example.org/"\n{text}').base_url == "https://paper.example.org"
+
+
+@pytest.mark.parametrize("password", ["s3cret", "s3/cret", "s3@c/ret", "s3:cret?", "#s3cret"])
+def test_no_letter_of_a_password_makes_it_show(password: str) -> None:
+    assert redacted(f"postgresql+psycopg://paper:{password}@db:5432/paper") == "postgresql+psycopg://paper:…@db:5432/paper"
+    assert redacted("https://paper.example:8443/a") == "https://paper.example:8443/a"
 
 
 def test_secrets_are_hidden_where_they_are_shown_or_wrong(file: Path) -> None:

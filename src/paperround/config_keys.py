@@ -119,8 +119,8 @@ def is_loopback(host: str) -> bool:
 
 
 def redacted(address: str) -> str:
-    """An address without its password."""
-    return re.sub(r"(://[^/@]*?):[^/]*@", r"\1:…@", address)
+    """An address without its password, which may hold any letter: databases take a / and an @ in it as they stand."""
+    return re.sub(r"(://[^:/@\s]*):\S*@", r"\1:…@", address)
 
 
 # ---------------------------------------------------------------- the tables

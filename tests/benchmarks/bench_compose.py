@@ -16,6 +16,7 @@ from typing import Any
 
 import population
 import psycopg
+from bench_send import peak_mb
 
 from paperround.matching.scoring import AUTOMATIC_THRESHOLD
 from paperround.pipeline.compose import ComposeRules, compose
@@ -78,12 +79,6 @@ async def compose_shards(url: str, seconds: float, part: int, of: int) -> None:
     spent = time.perf_counter() - started
     await storage.close()
     print(json.dumps({"due": due, "seconds": spent, "cpu": time.process_time(), "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """Of this process; what getrusage tells is that of the process it was forked from, where that was larger."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 # ---------------------------------------------------------------- the figures

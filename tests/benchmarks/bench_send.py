@@ -6,11 +6,9 @@ permitted rate where every reply of the relay takes 200 ms.
 """
 
 import asyncio
-import importlib.util
 import json
 import os
 import random
-import resource
 import shutil
 import socket
 import sqlite3
@@ -25,7 +23,6 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -126,16 +123,6 @@ def smtp_source(port: int, size: int, count: int = 8_000) -> float:
 # ---------------------------------------------------------------- a home with mails to send
 
 
-def sibling(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def prepare(folder: Path, port: int) -> tuple[Path, Path]:
     """Two homes: stored digests of as many readers, and outboxes of 10,000 and 200,000 mails of them."""
     short, long = folder / "short", folder / "long"
@@ -150,13 +137,15 @@ def prepare(folder: Path, port: int) -> tuple[Path, Path]:
 
 async def stored(database: str) -> None:
     """Stored digests of READERS readers, and a mail of each in the outbox."""
+    import bench_render as render
+
     from paperround.models import ConsentEvent, ConsentState, Entry, MailKind, Profile
     from paperround.records import NewDelivery, NewDigest
     from paperround.sources import identity
     from paperround.storage.sql_storage import open_storage
     from paperround.subscribers.signed_links import fold_address
 
-    chance, render = random.Random(7), sibling("bench_render")
+    chance = random.Random(7)
     storage = await open_storage(database, fold=fold_address)
     source = await storage.add_source(location="https://a.example/f", kind="feed", name="A", tags=(), backlog=None, as_of=None, now=NOW)
     drafts = [render.work(chance, number) for number in range(WORKS)]
@@ -253,8 +242,13 @@ async def engine(seconds: float) -> None:
         await parts.steps.stop_delivering()
         done = await delivering
         spent = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"sent": done.sent, "seconds": spent, "peak_mb": peak, "bytes": made, "fault": done.fault}))
+    print(json.dumps({"sent": done.sent, "seconds": spent, "peak_mb": peak_mb(), "bytes": made, "fault": done.fault}))
+
+
+def peak_mb() -> float:
+    """Of this process; what getrusage tells is that of the process it was forked from, where that was larger."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 def behind_a_slow_relay(home: Path) -> float:
@@ -276,8 +270,9 @@ def behind_a_slow_relay(home: Path) -> float:
 
 async def naive_way(port: int) -> float:
     import aiosmtplib
+    import bench_render as render
 
-    chance, render = random.Random(8), sibling("bench_render")
+    chance = random.Random(8)
     works = [render.work(chance, number) for number in range(WORKS)]
     issues = [render.issue(chance, number, works) for number in range(NAIVE)]
     templates = render.TemplateLoader([render.bundled("templates")]).load()

@@ -5,7 +5,6 @@ CPU seconds are those of the whole processes (user and system) within the round:
 """
 
 import asyncio
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,8 +15,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+import bench_send as send
 
 HERE = Path(__file__).resolve().parent
 MAILS = 2_000
@@ -26,7 +26,6 @@ READY = 240.0
 
 
 def run() -> list[dict[str, Any]]:
-    send = sibling("bench_send")
     if not shutil.which("smtp-sink", path=send.PATHS):
         print("no smtp-sink: workers are not measured; it comes with the package postfix", file=sys.stderr)
         return []
@@ -59,16 +58,6 @@ def told(found: dict[str, float]) -> str:
 
 
 # ---------------------------------------------------------------- what runs
-
-
-def sibling(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextmanager

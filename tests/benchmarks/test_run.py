@@ -1,15 +1,9 @@
 """The runner of the benchmarks: which modules it chooses, and how results of several runs become one list."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
-
-SPEC = importlib.util.spec_from_file_location("benchmark_runner", Path(__file__).with_name("run.py"))
-assert SPEC is not None
-assert SPEC.loader is not None
-runner = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(runner)
+from tests.benchmarks import run as runner
 
 
 @pytest.mark.parametrize(("only", "chosen"), [([], ["match", "send", "send_many"]), (["send"], ["send", "send_many"]), (["x"], [])])

@@ -1,28 +1,15 @@
 """What commands say to programs: each has a schema in docs/reference/json, and what it really prints is as the schema says."""
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli import conftest
+from tests.cli import schema as schemas
 
 from paperround.bundled_files import bundled
 
-HERE = Path(__file__).resolve().parent
-
-
-def sibling(name: str) -> Any:
-    """Tests are no package: what several of them use is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(f"cli_{name}", HERE / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-schemas, conftest = sibling("schema"), sibling("conftest")
 ELSEWHERE = {"db backup", "db restore", "db move", "db prune", "db check", "worker"}  # what their own tests run
 ITEMS = [{"id": str(number), "title": f"paper {number} on {'robots' if number % 2 else 'birds'}", "text": ""} for number in range(40)]
 READER = {"id": "u1", "liked": ["1", "3"], "interests": ["robots"], "relevant": ["21", "23"]}

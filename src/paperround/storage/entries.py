@@ -57,7 +57,8 @@ class EntryRows:
         async with self.db.writing() as connection:
             known = await known_works(connection, frozenset().union(*map(keys, entries)))
             placement = place(entries, known)
-            rows = await self._rows(connection, {work_id for several in placement.works for work_id in several})
+            united = {work_id for several in placement.works for work_id in several}
+            rows = {row.id: dict(row._mapping) async for row in among(connection, united, works.c.id, select(works))}
             there = await self._there(connection, source, entries)
             # What stood there before is no news by standing there still.
             silent = [quiet or identifier(entry) in there for entry in entries]
@@ -75,9 +76,6 @@ class EntryRows:
         known = select(mentions.c.identifier).where(mentions.c.source_id == source.id)
         names = sorted({identifier(entry) for entry in entries})
         return {row.identifier async for row in among(connection, names, mentions.c.identifier, known)}
-
-    async def _rows(self, connection: AsyncConnection, ids: Iterable[WorkId]) -> dict[int, dict[str, Any]]:
-        return {row.id: dict(row._mapping) async for row in among(connection, ids, works.c.id, select(works))}
 
     async def _write_works(
         self,

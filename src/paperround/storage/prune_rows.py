@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import Table, delete, exists, func, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.models import DeliveryState
 from paperround.records import Outdated
@@ -40,15 +39,11 @@ class PruneRows:
         for kind, (table, wanted) in outdated_rows(old).items():
             key = list(table.primary_key)
             some = select(*key).where(wanted).order_by(*key).limit(limit)
-            async with self.db.writing() as connection:
-                removed[kind] = await self._remove(connection, kind, table, tuple_(*key).in_(some))
+            gone = update(table).values(**NO_SENTENCES) if kind == "sentences" else delete(table)
+            removed[kind] = await self.db.write(gone.where(tuple_(*key).in_(some)))
         return removed
-
-    async def _remove(self, connection: AsyncConnection, kind: str, table: Table, wanted: Any) -> int:
-        gone = update(table).values(**NO_SENTENCES) if kind == "sentences" else delete(table)
-        return (await connection.execute(gone.where(wanted))).rowcount
 
     async def outdated(self, old: Outdated) -> dict[str, int]:
         """How many rows of each kind `prune` would find."""
         counted = {kind: select(func.count()).select_from(table).where(wanted) for kind, (table, wanted) in outdated_rows(old).items()}
-        return {kind: (await self.db.rows(query))[0][0] for kind, query in counted.items()}
+        return {kind: await self.db.value(query) for kind, query in counted.items()}

@@ -12,16 +12,36 @@ INVALID = text("""
 BYTES = text("SELECT relname AS name, pg_total_relation_size(relid) AS bytes FROM pg_stat_user_tables WHERE schemaname = current_schema()")
 
 
-async def faults(database: Database) -> list[str]:
-    """What is wrong with the database; empty = sound. SQLite reads all of its file; PostgreSQL watches its pages itself."""
-    async with database.reading() as connection:
-        unlike = await connection.run_sync(unlike_schema)
-        if not database.sqlite:
-            return [*unlike, *(await connection.execute(INVALID)).scalars()]
-        lines = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
-        orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
-    broken = [str(line) for line in lines if line != "ok"]
-    return [*unlike, *broken, *(f"a row points to one that is missing: {tuple(row)}" for row in orphans)]
+class SoundnessRows:
+    """The part of the Storage protocol that looks at itself."""
+
+    db: Database
+
+    async def check(self) -> list[str]:
+        """What is wrong with the database; empty = sound. SQLite reads all of its file; PostgreSQL watches its pages itself."""
+        async with self.db.reading() as connection:
+            unlike = await connection.run_sync(unlike_schema)
+            if not self.db.sqlite:
+                return [*unlike, *(await connection.execute(INVALID)).scalars()]
+            lines = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
+            orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+        broken = [str(line) for line in lines if line != "ok"]
+        return [*unlike, *broken, *(f"a row points to one that is missing: {tuple(row)}" for row in orphans)]
+
+    async def sizes(self) -> list[TableSize]:
+        """Rows and bytes by table, the largest first; SQLite knows the bytes of the whole alone, under the name of ""."""
+        async with self.db.reading() as connection:
+            rows = {
+                table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+                for table in metadata.sorted_tables
+            }
+            if self.db.sqlite:
+                pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
+                taken: dict[str, int] = {"": pages * (await connection.exec_driver_sql("PRAGMA page_size")).scalar_one()}
+            else:
+                taken = {row.name: row.bytes for row in await connection.execute(BYTES)}
+        named = [TableSize(name=name, rows=rows.get(name), bytes=taken.get(name)) for name in {**rows, **taken}]
+        return sorted(named, key=lambda each: (-(each.bytes or 0), -(each.rows or 0), each.name))
 
 
 def unlike_schema(connection: Connection) -> list[str]:
@@ -36,18 +56,3 @@ def unlike_schema(connection: Connection) -> list[str]:
         expected = {column.name for column in table.columns} | {str(index.name) for index in table.indexes}
         lacking += [f"{table.name} lacks {name}" for name in sorted(expected - names)]
     return lacking
-
-
-async def sizes(database: Database) -> list[TableSize]:
-    """Rows and bytes by table, the largest first; SQLite knows the bytes of the whole alone, under the name of ""."""
-    async with database.reading() as connection:
-        rows = {
-            table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one() for table in metadata.sorted_tables
-        }
-        if database.sqlite:
-            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
-            taken: dict[str, int] = {"": pages * (await connection.exec_driver_sql("PRAGMA page_size")).scalar_one()}
-        else:
-            taken = {row.name: row.bytes for row in await connection.execute(BYTES)}
-    named = [TableSize(name=name, rows=rows.get(name), bytes=taken.get(name)) for name in {**rows, **taken}]
-    return sorted(named, key=lambda each: (-(each.bytes or 0), -(each.rows or 0), each.name))

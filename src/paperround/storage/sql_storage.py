@@ -7,21 +7,23 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from paperround.errors import StorageError
-from paperround.records import TableSize
-from paperround.storage import database, soundness
+from paperround.storage import database
 from paperround.storage.database import Database
 from paperround.storage.delivery_rows import DeliveryRows
 from paperround.storage.digest_rows import DigestRows
 from paperround.storage.entries import EntryRows
 from paperround.storage.pace_rows import PaceRows
 from paperround.storage.prune_rows import PruneRows
+from paperround.storage.soundness import SoundnessRows
 from paperround.storage.source_rows import SourceRows
 from paperround.storage.subscriber_rows import SubscriberRows
 from paperround.storage.vectors import VectorRows
 from paperround.storage.watch_rows import WatchRows
 
 
-class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, PaceRows, PruneRows, WatchRows):
+class SqlStorage(
+    SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, DeliveryRows, PaceRows, PruneRows, SoundnessRows, WatchRows
+):
     """Everything that the pipeline's Storage protocol names."""
 
     def __init__(self, db: Database) -> None:
@@ -33,15 +35,8 @@ class SqlStorage(SourceRows, EntryRows, VectorRows, SubscriberRows, DigestRows, 
 
     async def clock(self) -> datetime:
         """The database's own time: machines that share one go by it, and SQLite's is this machine's."""
-        (row,) = await self.db.rows(select(func.now()))
-        told: datetime = row[0]
+        told: datetime = await self.db.value(select(func.now()))
         return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
-
-    async def check(self) -> list[str]:
-        return await soundness.faults(self.db)
-
-    async def sizes(self) -> list[TableSize]:
-        return await soundness.sizes(self.db)
 
     async def close(self) -> None:
         await self.db.engine.dispose()

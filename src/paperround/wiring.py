@@ -33,7 +33,7 @@ from paperround.pipeline.first_look import first_look
 from paperround.pipeline.interfaces import Clock, Embedder, Storage, Transport
 from paperround.pipeline.messages import Messages, Offers
 from paperround.pipeline.receive_mail import ReceiveMail
-from paperround.pipeline.steps import Retention, Standing, StepRules, Steps
+from paperround.pipeline.steps import Retention, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions, Synced
 from paperround.pipeline.watch import Watch
 from paperround.records import ProfileFile
@@ -52,11 +52,14 @@ from paperround.subscribers.signed_links import KeyRing, fold_address
 HOUR = timedelta(hours=1)
 
 
+@dataclass(frozen=True, slots=True)
 class SystemClock:
-    """The one clock of the program."""
+    """The one clock of the program; it stands where `--now` put it."""
+
+    standing: datetime | None = None
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.standing or datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,6 @@ class Parts:
     storage: Storage
     fetcher: HttpFetcher
     embedder: Embedder
-    keys: KeyRing
     messages: Messages
     actions: SubscriberActions
     inbox: ReceiveMail
@@ -93,7 +95,7 @@ async def open_parts(
     `now`: the clock of the steps stands there. `keys`: instead of the key file. `serving`: the model runs in a child process that ends
     after its work, or, where a queue does the steps, in those that have `embeds`. `any_age`: works may be old. Raises StorageError."""
     wall, ring = SystemClock(), KeyRing(tuple(keys) if keys is not None else read_keys(settings))
-    clock: Clock = Standing(now) if now else wall
+    clock = SystemClock(now)
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings.database, upgrade=upgrade, fold=fold_address, connections=settings.database_connections)
         stack.push_async_callback(storage.close)
@@ -111,7 +113,6 @@ async def open_parts(
             storage=storage,
             fetcher=fetcher,
             embedder=embedder,
-            keys=ring,
             messages=messages,
             actions=actions,
             inbox=ReceiveMail(storage=storage, actions=actions, clock=clock, keys=ring, list_address=settings.list.address),

@@ -175,7 +175,7 @@ async def write(parts: "Parts", papers: Sequence[Paper], out: Path) -> None:
     for each in papers:
         (out / "preview" / f"{each.slug}.html").write_text(each.content.html, encoding="utf-8")
         for form in ("rss", "atom", "json"):
-            body, _ = await personal_feed(parts.storage, parts.keys, identity, BASE_URL, each.subscriber, form)
+            body, _ = await personal_feed(parts.storage, parts.actions.keys, identity, BASE_URL, each.subscriber, form)
             (out / "feeds" / f"{each.slug}.{form}").write_bytes(body)
 
 

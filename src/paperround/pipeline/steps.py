@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import perf_counter
 from typing import TypeVar
 
@@ -194,13 +194,3 @@ class Steps:
 async def yes() -> bool:
     """Nothing is written down before a test mail."""
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A clock that stands where `--now` put it."""
-
-    moment: datetime
-
-    def now(self) -> datetime:
-        return self.moment

@@ -18,6 +18,7 @@ import feedparser
 
 from paperround.bundled_files import bundled
 from paperround.errors import ParseError
+from paperround.models import Source, SourceId, SourceKind
 from paperround.pipeline.collect import collect
 from paperround.sources.feed_parser import parse_feed
 from paperround.sources.fetcher import HttpFetcher
@@ -132,7 +133,7 @@ async def collecting() -> dict[str, Any]:
             storage = await open_storage(f"sqlite:///{folder}/bench.db", fold=str)
             for number, host in enumerate(hosts):
                 await storage.add_source(
-                    location=f"http://{host}:{port}/{number}", kind="feed", name=host, tags=(), backlog=None, as_of=None, now=NOW
+                    Source(id=SourceId(0), location=f"http://{host}:{port}/{number}", kind=SourceKind.FEED, name=host, added_at=NOW)
                 )
             async with aclosing(HttpFetcher(user_agent="Paperround bench", allow_private_hosts=hosts)) as fetcher:
                 rounds = [await one_round(storage, fetcher, NOW + turn * timedelta(days=2)) for turn in range(ROUNDS)]

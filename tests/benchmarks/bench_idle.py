@@ -17,6 +17,7 @@ from typing import Any
 
 from paperround import wiring
 from paperround.config import load_settings
+from paperround.models import Source, SourceId, SourceKind
 
 REST = 25.0  # seconds until the first ticks are over and two more of each have come
 LIMIT_MB, LIMIT_SECONDS = 120, 120.0
@@ -100,7 +101,7 @@ async def live_a_day(folder: Path) -> dict[str, Any]:
             values = {"interests": [said(chance, 6) for _ in range(3)], "schedule": "daily 08:00", "min_score": 0.0}
             await parts.actions.add(f"r{number}@e.example", values, active=True)
         place = str(folder / "all.json")
-        await parts.storage.add_source(location=place, kind="feed", name="All", tags=(), backlog=None, as_of=None, now=NOW)
+        await parts.storage.add_source(Source(id=SourceId(0), location=place, kind=SourceKind.FEED, name="All", added_at=NOW))
     begun, took = time.perf_counter(), {}
     async with wiring.open_parts(settings, now=NOW, keys=(b"k" * 32,)) as parts:
         for name in ("collect", "embed", "compose", "deliver"):

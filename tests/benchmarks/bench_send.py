@@ -139,7 +139,7 @@ async def stored(database: str) -> None:
     """Stored digests of READERS readers, and a mail of each in the outbox."""
     import bench_render as render
 
-    from paperround.models import ConsentEvent, ConsentState, Entry, MailKind, Profile
+    from paperround.models import ConsentEvent, ConsentState, Entry, MailKind, Profile, Source, SourceId, SourceKind
     from paperround.records import NewDelivery, NewDigest
     from paperround.sources import identity
     from paperround.storage.sql_storage import open_storage
@@ -147,7 +147,7 @@ async def stored(database: str) -> None:
 
     chance = random.Random(7)
     storage = await open_storage(database, fold=fold_address)
-    source = await storage.add_source(location="https://a.example/f", kind="feed", name="A", tags=(), backlog=None, as_of=None, now=NOW)
+    source = await storage.add_source(Source(id=SourceId(0), location="https://a.example/f", kind=SourceKind.FEED, name="A", added_at=NOW))
     drafts = [render.work(chance, number) for number in range(WORKS)]
     entries = [
         Entry(title=each.title, summary=each.abstract, url=each.url, authors=each.authors, guid=each.url, source_url="https://a.example/f")

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from paperround import wiring
 from paperround.config import load_settings
+from paperround.models import Source, SourceId, SourceKind
 from paperround.web.app import create_app
 from paperround.web.guards import Guards
 from paperround.web.services import from_parts
@@ -62,7 +63,7 @@ async def fill(folder: Path) -> list[str]:
             reader = await parts.actions.sign_up_for_feed(values, way="page")
             paths.append(urlsplit(parts.actions.feed_addresses(reader)[0]).path)
         place = str(folder / "all.json")
-        await parts.storage.add_source(location=place, kind="feed", name="All", tags=(), backlog=None, as_of=None, now=now)
+        await parts.storage.add_source(Source(id=SourceId(0), location=place, kind=SourceKind.FEED, name="All", added_at=now))
         await parts.steps.read()
         await parts.actions.add("active@example.org", {}, active=True)
         await parts.actions.suppress("suppressed@example.org", reason="bounced", evidence="")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import func, select, text
 
-from paperround.models import Entry, Interest, Profile
+from paperround.models import Entry, Interest, Profile, Source, SourceId, SourceKind
 from paperround.pipeline.embed import embed
 from paperround.sources import identity
 from paperround.storage.database import add_rows
@@ -103,7 +103,7 @@ async def prepare(storage: SqlStorage, *, seed: int = 7, earlier: int = EARLIER,
     await storage.save_text_vectors(model.model, dict(zip(words, (await model.embed(words)).astype(np.float16), strict=True)))
     location, added = "https://papers.example/feed", NOW - timedelta(days=60)
     (source,) = await storage.sources() or [
-        await storage.add_source(location=location, kind="feed", name="Papers", tags=(), backlog=None, as_of=None, now=added)
+        await storage.add_source(Source(id=SourceId(0), location=location, kind=SourceKind.FEED, name="Papers", added_at=added))
     ]
     entries = [world.entry(chance, number) for number in range(earlier + day)]
     for some, at in ((entries[:earlier], NOW - timedelta(days=40)), (entries[earlier:], NOW - timedelta(hours=3))):

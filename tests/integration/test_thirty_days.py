@@ -18,7 +18,19 @@ from paperround.config import load_settings
 from paperround.delivery.pacing import Lanes, PaceRules
 from paperround.digests import due_dates
 from paperround.errors import EmbeddingError, FetchError
-from paperround.models import ConsentEvent, ConsentState, Envelope, Fetched, Interest, Profile, SendResult, SmtpPhase
+from paperround.models import (
+    ConsentEvent,
+    ConsentState,
+    Envelope,
+    Fetched,
+    Interest,
+    Profile,
+    SendResult,
+    SmtpPhase,
+    Source,
+    SourceId,
+    SourceKind,
+)
 from paperround.operation.alerts import RULES
 from paperround.pipeline.messages import Letter
 from paperround.pipeline.watch import Finding
@@ -138,8 +150,8 @@ def written(letter: Letter, now: datetime) -> Envelope:
 async def people_and_sites(parts: Parts) -> dict[int, tuple[str, Profile]]:
     for number in range(SOURCES):
         location = f"https://site{number}.example.org/{number}"
-        given = {"kind": "feed", "tags": (), "backlog": None, "as_of": None, "now": START - DAY}
-        await parts.storage.add_source(location=location, name=f"s{number}", **given)
+        new = Source(id=SourceId(0), location=location, kind=SourceKind.FEED, name=f"s{number}", added_at=START - DAY)
+        await parts.storage.add_source(new)
     readers = {}
     for number in range(READERS):
         profile = Profile(

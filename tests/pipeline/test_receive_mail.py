@@ -26,6 +26,9 @@ from paperround.models import (
     MailKind,
     Reason,
     ReasonKind,
+    Source,
+    SourceId,
+    SourceKind,
     Subscriber,
 )
 from paperround.pipeline.receive_mail import ReceiveMail
@@ -68,7 +71,7 @@ class World:
     async def issue(self, subscriber: Subscriber) -> Delivery:
         """An issue of two items, sent."""
         source = await self.storage.add_source(
-            location="https://example.org/f", kind="feed", name="s", tags=(), backlog=None, as_of=None, now=NOW
+            Source(id=SourceId(0), location="https://example.org/f", kind=SourceKind.FEED, name="s", added_at=NOW)
         )
         for title in TITLES:
             await self.storage.record_entries(

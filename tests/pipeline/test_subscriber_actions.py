@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paperround.errors import AlreadyExistsError, ConsentError, ProfileError, TokenError
-from paperround.models import ConsentState, Delivery, Entry, Interest, MailKind, Subscriber, WorkId
+from paperround.models import ConsentState, Delivery, Entry, Interest, MailKind, Source, SourceId, SourceKind, Subscriber, WorkId
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions
 from paperround.records import Placement
 from paperround.storage.sql_storage import SqlStorage, open_storage
@@ -39,7 +39,7 @@ class World:
 
     async def work(self, title: str = "One Paper") -> WorkId:
         source = await self.storage.add_source(
-            location=f"https://example.org/{title}", kind="feed", name="s", tags=(), backlog=None, as_of=None, now=self.clock.now()
+            Source(id=SourceId(0), location=f"https://example.org/{title}", kind=SourceKind.FEED, name="s", added_at=self.clock.now())
         )
         entry = Entry(title=title, summary="About it.", url=f"https://example.org/{title.replace(' ', '-')}")
         await self.storage.record_entries(

@@ -24,6 +24,8 @@ from paperround.models import (
     SendResult,
     SmtpPhase,
     Source,
+    SourceId,
+    SourceKind,
     Subscriber,
     Vote,
 )
@@ -79,7 +81,9 @@ class Round:
         location = f"https://{name}.example.org/feed"
         self.fetcher.bodies[location] = body
         return await self.storage.add_source(
-            location=location, kind="feed", name=name, tags=tags, backlog=backlog, as_of=None, now=self.clock.now()
+            Source(
+                id=SourceId(0), location=location, kind=SourceKind.FEED, name=name, tags=tags, backlog=backlog, added_at=self.clock.now()
+            )
         )
 
     async def reader(self, name: str = "ada", state: ConsentState = ConsentState.ACTIVE, **profile: object) -> Subscriber:

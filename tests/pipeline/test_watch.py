@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from paperround.digests.mail_content import render_short
 from paperround.digests.template_loader import TemplateLoader
-from paperround.models import DeliveryState, ListIdentity
+from paperround.models import DeliveryState, ListIdentity, Source, SourceId, SourceKind
 from paperround.operation.alerts import RULES
 from paperround.pipeline.watch import Watch
 from paperround.records import Poll, Run
@@ -54,7 +54,7 @@ class Post:
 @pytest.fixture
 async def post(tmp_path: Path) -> AsyncIterator[Post]:
     storage, clock = await open_storage(f"sqlite:///{tmp_path}/p.db"), FixedClock(NOW)
-    await storage.add_source(location="/a", kind="feed", name="A", tags=(), backlog=None, as_of=None, now=NOW - timedelta(days=60))
+    await storage.add_source(Source(id=SourceId(0), location="/a", kind=SourceKind.FEED, name="A", added_at=NOW - timedelta(days=60)))
     (source,) = await storage.sources()
     await storage.save_poll(source.id, Poll(at=NOW, ok=True, next_poll_at=None))
     yield Post(storage, clock, Watch(storage=storage, clock=clock, model="m", judgement=RULES, admin="root@example.org", domain="e.org"))

@@ -9,7 +9,7 @@ import pytest
 from tests.sources.origin_server import Origin, response
 
 from paperround.errors import AlreadyExistsError, ParseError
-from paperround.models import SourceKind, SourceState
+from paperround.models import Source, SourceId, SourceKind, SourceState
 from paperround.pipeline import collect as collecting
 from paperround.pipeline.source_actions import NewSource, add_source, import_opml, look
 from paperround.sources.fetcher import HttpFetcher
@@ -115,7 +115,7 @@ async def test_a_restart_asks_nothing_early_and_the_next_poll_asks_only_for_news
     for minutes, asked in ((0, 1), (1, 1), (59, 1), (24 * 60, 2), (24 * 60 + 59, 2)):
         storage = await open_storage(url, fold=str)
         if not await storage.sources():
-            await storage.add_source(location=origin.url(), kind="feed", name="x", tags=(), backlog=None, as_of=None, now=NOW)
+            await storage.add_source(Source(id=SourceId(0), location=origin.url(), kind=SourceKind.FEED, name="x", added_at=NOW))
         outcomes = await collected(storage, fetcher, NOW + minutes * timedelta(minutes=1))
         assert [each.error for each in outcomes] == [None] * len(outcomes)
         assert len(origin.asked) == asked
@@ -129,7 +129,7 @@ async def test_a_source_moves_at_the_second_answer_and_two_at_one_place_are_not_
     origin.answers |= {"/new": response(body=feed("One"), etag='"1"')}
     origin.answers |= {"/a": response(301, location="/new"), "/b": response(308, location="/new"), "/c": response(302, location="/new")}
     for name in "abc":
-        await storage.add_source(location=origin.url(f"/{name}"), kind="feed", name=name, tags=(), backlog=None, as_of=None, now=NOW)
+        await storage.add_source(Source(id=SourceId(0), location=origin.url(f"/{name}"), kind=SourceKind.FEED, name=name, added_at=NOW))
     for day in range(2):
         assert [each.location for each in await storage.sources()] == [origin.url(f"/{name}") for name in "abc"]
         await collected(storage, fetcher, NOW + day * 2 * DAY)
@@ -144,7 +144,7 @@ async def test_gone_stops_a_fortnight_of_failures_pauses_and_both_are_told(
 ) -> None:
     origin.answers |= {"/gone": response(410), "/down": response(503)}
     for name in ("gone", "down"):
-        await storage.add_source(location=origin.url(f"/{name}"), kind="feed", name=name, tags=(), backlog=None, as_of=None, now=NOW)
+        await storage.add_source(Source(id=SourceId(0), location=origin.url(f"/{name}"), kind=SourceKind.FEED, name=name, added_at=NOW))
     told = [each for day in range(20) for each in await collected(storage, fetcher, NOW + day * DAY) if each.stopped]
     assert [(each.source, each.error is not None) for each in told] == [("gone", True), ("down", True)]
     assert "410" in (told[0].error or "")
@@ -164,7 +164,7 @@ async def test_an_address_with_the_day_in_it_is_asked_for_each_day(storage: SqlS
 async def test_one_bad_source_stops_no_other(storage: SqlStorage, fetcher: HttpFetcher, origin: Origin) -> None:
     origin.answers |= {"/good": response(body=feed("One")), "/bad": response(body=b"\x00nonsense"), "/slow": b""}
     for name in ("bad", "slow", "none", "good"):
-        await storage.add_source(location=origin.url(f"/{name}"), kind="feed", name=name, tags=(), backlog=None, as_of=None, now=NOW)
+        await storage.add_source(Source(id=SourceId(0), location=origin.url(f"/{name}"), kind=SourceKind.FEED, name=name, added_at=NOW))
     outcomes = {each.source: each.error for each in await collected(storage, fetcher, NOW)}
     assert outcomes.pop("good") is None
     assert all(outcomes.values())

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperround.models import Entry, SourceId, Work, WorkId
+from paperround.models import Entry, Source, SourceId, SourceKind, Work, WorkId
 from paperround.pipeline import collect as collecting
 from paperround.records import KnownWork
 from paperround.sources import daily_papers, identity
@@ -94,7 +94,7 @@ async def replayed(storage: SqlStorage, given_days: Sequence[tuple[datetime, lis
     """The works by arXiv number after these days, one after the other."""
     sources = await storage.sources() or [
         await storage.add_source(
-            location="https://example.org/papers", kind="daily-papers", name="x", tags=(), backlog=None, as_of=None, now=NOW
+            Source(id=SourceId(0), location="https://example.org/papers", kind=SourceKind.DAILY_PAPERS, name="x", added_at=NOW)
         )
     ]
     source = replace(sources[0], last_success_at=NOW, id=SourceId(sources[0].id))
@@ -129,7 +129,9 @@ async def test_six_months_day_by_day_give_one_work_a_number_twice_or_shuffled(sh
 
 async def test_a_new_version_comes_back_only_when_it_says_something_else_and_then_says_what(tmp_path: Path) -> None:
     storage = await open_storage(f"sqlite:///{tmp_path}/versions.db", fold=str)
-    source = await storage.add_source(location="https://example.org/f", kind="feed", name="x", tags=(), backlog=None, as_of=None, now=NOW)
+    source = await storage.add_source(
+        Source(id=SourceId(0), location="https://example.org/f", kind=SourceKind.FEED, name="x", added_at=NOW)
+    )
 
     async def seen(day: int, version: int, abstract: str) -> list[tuple[str | None, str]]:
         number = "2603.00001"

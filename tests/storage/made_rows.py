@@ -19,6 +19,8 @@ from paperround.models import (
     Reason,
     ReasonKind,
     Source,
+    SourceId,
+    SourceKind,
     Subscriber,
     Work,
 )
@@ -37,7 +39,7 @@ ENGINE, OTHER = EngineId("one"), EngineId("two")
 
 
 async def add_source(storage: SqlStorage, location: str = "/pages/a.txt", name: str = "A") -> Source:
-    return await storage.add_source(location=location, kind="feed", name=name, tags=("nlp",), backlog=None, as_of=None, now=NOW)
+    return await storage.add_source(Source(id=SourceId(0), location=location, kind=SourceKind.FEED, name=name, tags=("nlp",), added_at=NOW))
 
 
 async def record(storage: SqlStorage, source: Source, entries: Sequence[Entry], at: datetime = NOW, *, quiet: bool = False) -> Recorded:

@@ -31,6 +31,9 @@ from paperround.models import (
     ReaderLinks,
     Reason,
     ReasonKind,
+    Source,
+    SourceId,
+    SourceKind,
     Subscriber,
 )
 from paperround.pipeline.compose import ComposeRules
@@ -145,7 +148,7 @@ async def site(tmp_path: Path, templates: Templates) -> AsyncIterator[Site]:
 async def issue(storage: SqlStorage, reader: Subscriber) -> Digest:
     """Her first issue: two chosen, one from outside, one below the cut; its mail waits in the outbox."""
     source = await storage.add_source(
-        location="https://example.org/f", kind="feed", name="Daily", tags=("ai",), backlog=None, as_of=None, now=NOW
+        Source(id=SourceId(0), location="https://example.org/f", kind=SourceKind.FEED, name="Daily", tags=("ai",), added_at=NOW)
     )
     works = []
     for title in TITLES:

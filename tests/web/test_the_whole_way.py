@@ -18,7 +18,7 @@ import pytest
 
 from paperround import wiring
 from paperround.config import load_settings
-from paperround.models import ConsentState, Subscriber
+from paperround.models import ConsentState, Source, SourceId, SourceKind, Subscriber
 from paperround.testing import FixedClock
 from paperround.web.app import create_app
 from paperround.web.services import from_parts
@@ -65,7 +65,7 @@ class Press:
         feed = {"version": "https://jsonfeed.org/version/1.1", "title": day, "items": items}
         path.write_text(json.dumps(feed), encoding="utf-8")
         await self.parts.storage.add_source(
-            location=str(path), kind="feed", name=day, tags=(), backlog=None, as_of=None, now=self.clock.now()
+            Source(id=SourceId(0), location=str(path), kind=SourceKind.FEED, name=day, added_at=self.clock.now())
         )
         await self.parts.steps.read()
 
@@ -96,7 +96,7 @@ class Press:
 @pytest.fixture
 async def press(tmp_path: Path, smtp_server: ModuleType, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Press]:
     clock = FixedClock(FRIDAY)
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr(wiring, "SystemClock", lambda *_: clock)
     async with smtp_server.ScriptedServer() as server:
         settings = {
             "PAPERROUND_DATABASE": f"sqlite:///{tmp_path}/p.db",

@@ -1,7 +1,7 @@
 """What the pipeline needs of the I/O parts: small protocols. `wiring` plugs the real parts in, `testing` the fakes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,18 +86,7 @@ class Transport(Protocol):
 
 
 class SourceStore(Protocol):
-    async def add_source(
-        self,
-        *,
-        location: str,
-        kind: str,
-        name: str,
-        tags: Sequence[str],
-        backlog: int | None,
-        as_of: date | None,
-        now: datetime,
-        outline: Mapping[str, Any] | None = None,
-    ) -> Source: ...
+    async def add_source(self, new: Source) -> Source: ...  # its id is 0 until then; raises AlreadyExistsError
     async def sources(self) -> list[Source]: ...
     async def find_source(self, name_or_location: str) -> Source: ...  # raises NotFoundError
     async def due_sources(self, now: datetime) -> list[Source]: ...

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from paperround.errors import AlreadyExistsError, FetchError, PaperroundError
-from paperround.models import Entry, Fetched, Source, SourceKind
+from paperround.models import Entry, Fetched, Source, SourceId, SourceKind
 from paperround.pipeline.interfaces import Fetcher, Storage
 from paperround.sources import health, identity, opml, recognition, shortcuts
 from paperround.sources.health import Health
@@ -91,16 +91,18 @@ async def add_source(storage: Storage, fetcher: Fetcher, location: str, given: N
         raise AlreadyExistsError(f"{location} leads to a source that is there already: {there.name}")
     if given.backlog is None:
         backlog = None if is_file(location) or seen.kind is SourceKind.DAILY_PAPERS else 0
-    return await storage.add_source(
+    new = Source(
+        id=SourceId(0),
         location=seen.location,
         kind=seen.kind,
         name=free_name(given.name or seen.title or place_name(seen.location), [source.name for source in await storage.sources()]),
         tags=given.tags,
         backlog=backlog,
         as_of=given.as_of,
-        now=now,
+        added_at=now,
         outline=given.outline,
     )
+    return await storage.add_source(new)
 
 
 async def healths(storage: Storage, now: datetime) -> list[tuple[Source, Health]]:

@@ -1,7 +1,6 @@
 """Sources: the rows of where entries come from."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, or_, select, update
@@ -33,36 +32,13 @@ class SourceRows:
 
     db: Database
 
-    async def add_source(
-        self,
-        *,
-        location: str,
-        kind: str,
-        name: str,
-        tags: Sequence[str],
-        backlog: int | None,
-        as_of: date | None,
-        now: datetime,
-        outline: Mapping[str, Any] | None = None,
-    ) -> Source:
+    async def add_source(self, new: Source) -> Source:
         async with self.db.writing() as connection:
-            if (await connection.execute(select(sources.c.id).where(sources.c.location == location))).first():
-                raise AlreadyExistsError(f"{location} is a source already")
-            row = await connection.execute(
-                sources.insert().returning(*sources.c),
-                {
-                    "location": location,
-                    "kind": kind,
-                    "name": name,
-                    "tags": list(tags),
-                    "backlog": backlog,
-                    "as_of": as_of,
-                    "added_at": now,
-                    "outline": outline or None,
-                    "state": SourceState.ACTIVE.value,
-                },
-            )
-            return source_of(row.one())
+            if (await connection.execute(select(sources.c.id).where(sources.c.location == new.location))).first():
+                raise AlreadyExistsError(f"{new.location} is a source already")
+            values = {name: getattr(new, name) for name in FIELDS if name != "id"}
+            values |= {"kind": new.kind.value, "state": new.state.value, "tags": list(new.tags)}
+            return source_of((await connection.execute(sources.insert().returning(*sources.c), values)).one())
 
     async def sources(self) -> list[Source]:
         return [source_of(row) for row in await self.db.rows(select(sources).order_by(sources.c.id))]

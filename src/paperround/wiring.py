@@ -37,8 +37,9 @@ from paperround.pipeline.steps import Retention, StepRules, Steps
 from paperround.pipeline.subscriber_actions import ActionRules, SubscriberActions, Synced
 from paperround.pipeline.watch import Watch
 from paperround.records import ProfileFile
-from paperround.sources.fetcher import PACE, HttpFetcher
-from paperround.sources.fetcher import expand as expand  # for the shells
+from paperround.sources.fetcher import HttpFetcher
+from paperround.sources.fetcher import expand as expand  # these two for the shells
+from paperround.sources.fetcher import host_group as host_group
 from paperround.sources.polling import PollingRules
 from paperround.storage.backups import back_up as back_up  # these four for the shells, too
 from paperround.storage.backups import backup_suffix as backup_suffix
@@ -141,12 +142,6 @@ def open_queue(settings: Settings, storage: SqlStorage) -> JobQueue | None:
     if settings.database.startswith("sqlite"):
         raise ConfigError('engine: "queue" needs a PostgreSQL database: set database = "postgresql+psycopg://…", or engine = "scheduler"')
     return JobQueue(storage.db)
-
-
-def host_group(location: str) -> str:
-    """Whose pace a source's address is asked at: hosts of one name are asked one after the other."""
-    host = (urlsplit(location).hostname or "").rstrip(".")
-    return next((domain for domain in PACE if host == domain or host.endswith(f".{domain}")), host)
 
 
 def build_messages(settings: Settings, storage: Storage, keys: KeyRing) -> Messages:

@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -138,7 +139,7 @@ class Worker:
         """A task for each host that has sources due. Its lock lets one worker at a time ask that host."""
         hosts: dict[str, list[int]] = {}
         for source in await self.parts.storage.due_sources(self.parts.clock.now()):
-            hosts.setdefault(host_group(source.location), []).append(source.id)
+            hosts.setdefault(host_group((urlsplit(source.location).hostname or "").rstrip(".")), []).append(source.id)
         for host, ids in hosts.items():
             await self._put_once("poll", f"host {host}", sources=ids)
 

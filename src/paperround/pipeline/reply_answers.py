@@ -260,11 +260,7 @@ def _text(value: object) -> str:
 
 def _event(kind: str, _: Speech) -> str:
     words = _("asked, confirmed, paused, resumed, moved, unsubscribed, forgotten, added by a file, added by the operator, imported")
-    kinds = (
-        *(EventKind.ASKED, EventKind.CONFIRMED, EventKind.PAUSED, EventKind.RESUMED, EventKind.MOVED, EventKind.UNSUBSCRIBED),
-        *(EventKind.FORGOTTEN, EventKind.FILE, EventKind.ADMIN, EventKind.IMPORTED),
-    )
-    return dict(zip(map(str, kinds), words.split(", "), strict=True)).get(kind, kind)
+    return dict(zip(map(str, EventKind), words.split(", "), strict=True)).get(kind, kind)  # in the order of the kinds
 
 
 def _next(subscriber: Subscriber) -> str:

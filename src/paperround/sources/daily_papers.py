@@ -1,7 +1,7 @@
 """Daily Papers: their pages as text and as HTML, and their JSON → entries (pure)."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -189,13 +189,9 @@ def _text(data: Mapping[str, Any], key: str) -> str:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    people: Sequence[Any] = value if isinstance(value, list) else []
-    names = [one_line(_text(each, "name") if isinstance(each, dict) else str(each)) for each in people if not _hidden(each)]
+    people = [each if isinstance(each, dict) else {"name": str(each)} for each in value] if isinstance(value, list) else []
+    names = [one_line(_text(each, "name")) for each in people if each.get("hidden") is not True]
     return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _hidden(person: object) -> bool:
-    return isinstance(person, dict) and person.get("hidden") is True
 
 
 def _keywords(value: object) -> tuple[str, ...]:

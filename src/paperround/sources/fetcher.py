@@ -4,8 +4,9 @@ import asyncio
 import ipaddress
 import socket
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -90,9 +91,7 @@ class HttpFetcher:
     def _judged(self, answer: Fetched, location: str, moved: str | None) -> Fetched:
         wait = retry_after(answer.headers.get("retry-after", ""), datetime.now(UTC))
         if answer.status in (200, 203, 304, 410):
-            return Fetched(
-                status=answer.status, url=answer.url, body=answer.body, headers=answer.headers, permanent_redirect=moved, retry_after=wait
-            )
+            return replace(answer, permanent_redirect=moved, retry_after=wait)
         raise FetchError(f"{location}: the server answered {answer.status}", status=answer.status, retry_after=wait)
 
     async def _ask(self, url: str, validators: dict[str, bytes], limit: asyncio.Timeout) -> Fetched:
@@ -110,7 +109,7 @@ class HttpFetcher:
     @asynccontextmanager
     async def _turn(self, host: str, limit: asyncio.Timeout) -> AsyncIterator[None]:
         """Our turn at a host: one request at a time, and its pace kept. The server's time stands still while we wait for it."""
-        domain = next((each for each in self._pace if host == each or host.endswith(f".{each}")), host)
+        domain = host_group(host, self._pace)
         clock = asyncio.get_running_loop().time
         left = (limit.when() or clock()) - clock()
         limit.reschedule(None)
@@ -171,6 +170,11 @@ class HttpFetcher:
                 if not is_public(address):
                     raise FetchError(f"{host}: its address {address} is not public; name it in allow_private_hosts to read from it")
         return addresses[:3]
+
+
+def host_group(host: str, paced: Iterable[str] = PACE) -> str:
+    """Whose pace a host is asked at: hosts of one name are asked one after the other."""
+    return next((domain for domain in paced if host == domain or host.endswith(f".{domain}")), host)
 
 
 def is_public(address: str) -> bool:

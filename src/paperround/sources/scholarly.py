@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from paperround.models import Entry, Links
+from paperround.models import Entry
 
 _ARXIV = re.compile(
     r"(?:arxiv\.org/(?:abs|pdf|html)/|arxiv:|/papers/)((?:\d{4}\.\d{4,5})|(?:[a-z-]+(?:\.[A-Z]{2})?/\d{7}))(?:v(\d+))?", re.I
@@ -44,10 +44,6 @@ def with_identifiers(entry: Entry) -> Entry:
     if not number:
         return replace(entry, doi=doi)
     given = entry.links
-    links = Links(
-        abstract=given.abstract or f"https://arxiv.org/abs/{number}",
-        pdf=given.pdf or f"https://arxiv.org/pdf/{number}",
-        code=given.code,
-        project=given.project,
-    )
+    page, pdf = given.abstract or f"https://arxiv.org/abs/{number}", given.pdf or f"https://arxiv.org/pdf/{number}"
+    links = replace(given, abstract=page, pdf=pdf)
     return replace(entry, arxiv_id=number, version=version, doi=doi, links=links)

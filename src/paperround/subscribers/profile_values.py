@@ -97,9 +97,7 @@ def _zone(value: object) -> str:
     name = _text(value)
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder's name gives an OSError
-        raise ValueError(_no_zone(name)) from None
-    except KeyError:
+    except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError; a folder's name gives an OSError
         raise ValueError(_no_zone(name)) from None
     return name
 

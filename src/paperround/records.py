@@ -36,14 +36,6 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """What `record_entries` wrote."""
-
-    new_entries: int = 0  # mentions that were not there before
-    new_works: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged(Aware):
     """A work chosen for an issue in which its reader voted. `value`: 1 kept, -1 voted down, 0 passed over."""
 

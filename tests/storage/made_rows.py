@@ -24,7 +24,7 @@ from paperround.models import (
     Subscriber,
     Work,
 )
-from paperround.records import NewDelivery, NewDigest, Recorded
+from paperround.records import NewDelivery, NewDigest
 from paperround.sources import identity
 from paperround.storage.sql_storage import SqlStorage
 
@@ -42,7 +42,7 @@ async def add_source(storage: SqlStorage, location: str = "/pages/a.txt", name: 
     return await storage.add_source(Source(id=SourceId(0), location=location, kind=SourceKind.FEED, name=name, tags=("nlp",), added_at=NOW))
 
 
-async def record(storage: SqlStorage, source: Source, entries: Sequence[Entry], at: datetime = NOW, *, quiet: bool = False) -> Recorded:
+async def record(storage: SqlStorage, source: Source, entries: Sequence[Entry], at: datetime = NOW, *, quiet: bool = False) -> int:
     return await storage.record_entries(
         source,
         entries,

@@ -78,10 +78,8 @@ async def test_a_source_is_found_by_name_and_address_and_polled_when_due(storage
 
 async def test_entries_become_works_once(storage: SqlStorage) -> None:
     source = await add_source(storage)
-    first = await record(storage, source, [entry(1), entry(2)])
-    again = await record(storage, source, [entry(1), entry(2), entry(3)], NOW + DAY)
-    assert (first.new_entries, first.new_works) == (2, 2)
-    assert (again.new_entries, again.new_works, await storage.count_works()) == (1, 1, 3)
+    assert (await record(storage, source, [entry(1), entry(2)]), await storage.count_works()) == (2, 2)
+    assert (await record(storage, source, [entry(1), entry(2), entry(3)], NOW + DAY), await storage.count_works()) == (1, 3)
     assert [work.title for work in await storage.works_seen(NOW, NOW + DAY)] == [entry(3).title]
 
 

@@ -63,7 +63,7 @@ async def test_all_that_was_remembered_is_in_the_other_database_and_work_goes_on
     assert await content(new) == await content(old)
     assert (counts["works"], counts["deliveries"]) == (3, 3)
     await add_reader(new, "another@example.org")
-    assert (await record(new, await new.find_source("A"), [entry(99)])).new_works == 1
+    assert (await record(new, await new.find_source("A"), [entry(99)])) == 1
     assert await new.claim(ENGINE, NOW, limit=9, until=NOW + DAY) == []
     assert (await new.count_deliveries())[DeliveryState.SENDING] == 1
     await old.close()

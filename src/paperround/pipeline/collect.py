@@ -9,7 +9,6 @@ from random import Random
 from paperround.errors import FetchError, ParseError
 from paperround.models import Entry, Fetched, ParsedFeed, Source
 from paperround.pipeline.interfaces import Fetcher, Storage
-from paperround.records import Recorded
 from paperround.sources import identity, polling, recognition, shortcuts
 
 
@@ -21,9 +20,7 @@ class SourceOutcome:
     location: str
     entries: int = 0
     new_entries: int = 0
-    new_works: int = 0
     error: str | None = None
-    stopped: bool = False  # given up from now on: the server said 410, or it failed for a fortnight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +72,12 @@ async def collect_source(
     except (FetchError, ParseError) as error:
         poll = polling.after_failure(source, error, now=now, rules=rules, jitter=jitter)
         await storage.save_poll(source.id, poll)
-        return SourceOutcome(source=source.name, location=source.location, error=str(error), stopped=poll.state is not None)
+        return SourceOutcome(source=source.name, location=source.location, error=str(error))
     entries = feed.entries if feed else ()
-    recorded = await record(storage, source, entries, now)
-    poll = polling.after_success(source, fetched, feed, new_entries=recorded.new_entries, now=now, rules=rules, jitter=jitter)
+    new = await record(storage, source, entries, now)
+    poll = polling.after_success(source, fetched, feed, new_entries=new, now=now, rules=rules, jitter=jitter)
     await storage.save_poll(source.id, poll)
-    return SourceOutcome(
-        source=source.name,
-        location=source.location,
-        entries=len(entries),
-        new_entries=recorded.new_entries,
-        new_works=recorded.new_works,
-        error=poll.error,
-        stopped=poll.state is not None,
-    )
+    return SourceOutcome(source=source.name, location=source.location, entries=len(entries), new_entries=new, error=poll.error)
 
 
 def read(source: Source, fetched: Fetched, now: datetime) -> ParsedFeed | None:
@@ -98,8 +87,9 @@ def read(source: Source, fetched: Fetched, now: datetime) -> ParsedFeed | None:
     return recognition.read_source(fetched.body, url=fetched.url, kind=source.kind, headers=fetched.headers, now=now, as_of=source.as_of)
 
 
-async def record(storage: Storage, source: Source, entries: Sequence[Entry], now: datetime) -> Recorded:
-    """Remember the entries. Of a feed's first poll only the newest `backlog` count as new: the rest stood there before us."""
+async def record(storage: Storage, source: Source, entries: Sequence[Entry], now: datetime) -> int:
+    """Remember the entries; says how many the source had not carried before. Of a feed's first poll only the newest `backlog` count as new
+    to readers: the rest stood there before us."""
     new = len(entries) if source.last_success_at or source.backlog is None else source.backlog
     results = [
         await storage.record_entries(
@@ -108,4 +98,4 @@ async def record(storage: Storage, source: Source, entries: Sequence[Entry], now
         for part, quiet in ((entries[new:], True), (entries[:new], False))
         if part
     ]
-    return Recorded(new_entries=sum(each.new_entries for each in results), new_works=sum(each.new_works for each in results))
+    return sum(results)

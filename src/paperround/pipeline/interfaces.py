@@ -42,7 +42,6 @@ from paperround.records import (
     Outdated,
     Placement,
     Poll,
-    Recorded,
     Run,
     TableSize,
     ToEmbed,
@@ -106,8 +105,9 @@ class WorkStore(Protocol):
         keys: Callable[[Entry], frozenset[str]],
         material_change: Callable[[str, str], str | None],
         quiet: bool = False,
-    ) -> Recorded:
-        """One transaction: look the keys up, let the pure rule `place` decide, write works, keys, aliases and mentions.
+    ) -> int:
+        """One transaction: look the keys up, let the pure rule `place` decide, write works, keys, aliases and mentions. Returns how many
+        entries the source had not carried before.
 
         `quiet`: the works are known from now on, and never new to anyone (a feed's backlog)."""
         ...

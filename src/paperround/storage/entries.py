@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paperround.errors import NotFoundError
 from paperround.models import Entry, Links, Mention, Source, Work, WorkId, split_reference
-from paperround.records import KnownWork, Placement, Recorded
+from paperround.records import KnownWork, Placement
 from paperround.storage.database import Database, among, fields_of, insert_many
 from paperround.storage.schema import digest_items, mentions, votes, work_aliases, work_keys, work_vectors, works
 
@@ -51,9 +51,9 @@ class EntryRows:
         keys: Callable[[Entry], frozenset[str]],
         material_change: Callable[[str, str], str | None],
         quiet: bool = False,
-    ) -> Recorded:
+    ) -> int:
         if not entries:
-            return Recorded()
+            return 0
         async with self.db.writing() as connection:
             known = await known_works(connection, frozenset().union(*map(keys, entries)))
             placement = place(entries, known)
@@ -62,14 +62,13 @@ class EntryRows:
             there = await self._there(connection, source, entries)
             # What stood there before is no news by standing there still.
             silent = [quiet or identifier(entry) in there for entry in entries]
-            ids, fresh = await self._write_works(connection, entries, placement, rows, seen_at, material_change, silent)
+            ids = await self._write_works(connection, entries, placement, rows, seen_at, material_change, silent)
             for several in placement.works:
                 for other in several[1:]:
                     await self._merge(connection, other, several[0])
             await self._write_keys(connection, placement, ids)
             await self._write_mentions(connection, source, entries, placement, ids, seen_at)
-        new = len({identifier(entry) for entry in entries} - there)
-        return Recorded(new_entries=new, new_works=fresh)
+        return len({identifier(entry) for entry in entries} - there)
 
     async def _there(self, connection: AsyncConnection, source: Source, entries: Sequence[Entry]) -> set[str]:
         """What of the entries the source carried already."""
@@ -86,8 +85,8 @@ class EntryRows:
         seen_at: datetime,
         material_change: Callable[[str, str], str | None],
         silent: Sequence[bool],
-    ) -> tuple[list[int], int]:
-        """Insert new works, update known ones; the work id of each group, and how many are new."""
+    ) -> list[int]:
+        """Insert new works, update known ones; the work id of each group."""
         ids: list[int] = [several[0] if several else 0 for several in placement.works]
         fresh = [group for group, work_id in enumerate(ids) if not work_id]
         new_rows, changed = [], []
@@ -108,7 +107,7 @@ class EntryRows:
             await connection.execute(update(works).where(works.c.id == row["id"]).values({name: row[name] for name in row if name != "id"}))
         reworded = [row["id"] for row in changed if row["content_hash"] != rows[row["id"]]["content_hash"]]
         await self.db.announce(connection, "works", [*(ids[group] for group in fresh), *reworded])
-        return ids, len(fresh)
+        return ids
 
     async def _merge(self, connection: AsyncConnection, other: int, survivor: int) -> None:
         """`other` becomes an alias: what was said, sent and voted of it follows."""

@@ -54,7 +54,7 @@ HEAVY_HOMES = {
 
 LONGEST_FUNCTION = 50
 LONGEST_FILE = 500
-WHOLE_BUDGET = 17_500  # a ratchet: the aim is ten thousand, and docs/later.md says why it stands here
+WHOLE_BUDGET = 17_300  # a ratchet: the aim is ten thousand, and docs/later.md says why it stands here
 MOST_DEPENDENCIES = 35
 NEVER_IN_THE_TREE = {  # in pieces, so that this file does not hold them
     "the host of a package registry": re.compile(

@@ -19,6 +19,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import dns.flags
 import dns.message
@@ -30,6 +31,8 @@ from hypothesis import strategies as st
 
 from paperround.cli.doctor import setup_of, ways_of
 from paperround.config import load_settings, write_new_key
+from paperround.delivery import smtp, transports
+from paperround.delivery.smtp import Sessions
 from paperround.errors import EmbeddingError
 from paperround.matching import embedder as embedding
 from paperround.models import Channel, ConsentEvent, ConsentState, Profile
@@ -567,8 +570,21 @@ JUDGED: dict[str, tuple[str, list[Finding]]] = {
     "a disk smaller than a backup": ("disk-low", list(doctor.of_database(replace(DATABASE, free=5 * 10**9, size=6 * 10**9), NOW))),
     "a slow model": ("model-slow", list(doctor.of_model(doctor.ModelFacts(name="x", speed=0.5)))),
     "a relay called localhost": ("relay-name", of_relay(relay=replace(PROVIDER, own=True), name="localhost.localdomain".partition(".")[0])),
+    "a relay in our own network without the TLS that it owes": (
+        "relay-clear-promised",
+        of_relay(relay=doctor.relay_of("smtp://relay.lan?starttls=required", "x"), encrypted=False),
+    ),
     "extensions made unreadable": ("relay-filtered", of_relay(extensions=frozenset({"size", "xxxxxxxa".replace("a", "x")}))),
 }
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "mail.localhost", "relay.lan", "10.0.0.5", "smtp.news.example"])
+@pytest.mark.parametrize("form", ["smtp://{}", "smtps://{}", "smtp://{}?starttls=required", "smtp://ada:secret@{}"])
+def test_a_certificate_is_asked_for_where_delivery_asks_for_it(host: str, form: str) -> None:
+    address = form.format(host)
+    relay, settings = doctor.relay_of(address, address), transports._smtp_settings(urlsplit(address), Sessions())
+    assert relay is not None
+    assert relay.promised == (smtp._tls_context(settings).verify_mode is ssl.CERT_REQUIRED)
 
 
 @pytest.mark.parametrize("name", JUDGED)

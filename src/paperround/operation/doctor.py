@@ -42,8 +42,8 @@ class Relay:
 
     @property
     def promised(self) -> bool:
-        """Whether mail may only go to it encrypted, to the server that it names (as delivery does)."""
-        return not self.own and (self.tls or self.starttls == "required" or self.username is not None)
+        """Whether mail may only go to it encrypted, to the server that it names (as delivery does, whose own machine bears no name)."""
+        return not loopback(self.host) and (self.tls or self.starttls == "required" or self.username is not None)
 
 
 def relay_of(address: str, shown: str) -> Relay | None:
@@ -117,6 +117,13 @@ def of_setup(setup: Setup) -> Iterator[Finding]:
         )
     if "." not in setup.hostname and any(not relay.own for relay in setup.relays):
         yield found("hostname", f"we greet relays as {setup.hostname!r}", f'[delivery] hostname = "mail.{setup.from_domain}"')
+
+
+def loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def private(host: str) -> bool:
@@ -272,6 +279,7 @@ class RelayFacts:
 def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: int, now: datetime) -> Iterator[Finding]:
     relay = facts.relay
     where, line = f"{relay.host}:{relay.port}", f"transport = {relay.shown!r}"
+    owing = not relay.own or (relay.promised and relay.starttls != "never")  # TLS
     if facts.unreachable:
         yield found("relay-unreachable", f"{where}: {facts.unreachable}", f"{line}: check host, port, firewall")
         return
@@ -282,7 +290,7 @@ def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: 
         yield found(
             "relay-filtered", f"something between us and {where} overwrites what it says", "switch off SMTP inspection in that firewall"
         )
-    elif not facts.encrypted and not relay.own and (facts.extensions or not facts.refused) and not facts.certificate:
+    elif owing and not facts.encrypted and (facts.extensions or not facts.refused) and not facts.certificate:
         code = "relay-clear-promised" if relay.promised else "relay-clear"
         yield found(
             code,

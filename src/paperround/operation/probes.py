@@ -205,7 +205,7 @@ def signed_mail(ways: Ways, list_id: str) -> bytes | None:
 async def look_at_relay(relay: Relay, setup: Setup, context: ssl.SSLContext) -> RelayFacts:
     """A session as delivery has it, up to MAIL, which is taken back. A certificate that does not verify ends it where delivery would
     stop too; elsewhere it is told and the session is had without."""
-    facts = await _session(relay, setup, _lax() if relay.own else context)
+    facts = await _session(relay, setup, _lax() if relay.own and not relay.promised else context)
     if facts.certificate and facts.certificate.fault and not relay.promised:
         again = await _session(relay, setup, _lax())
         return replace(again, certificate=facts.certificate)

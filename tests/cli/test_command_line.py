@@ -9,10 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import typer
@@ -244,6 +244,7 @@ SLOW = """
 import http.server, time
 class Slow(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        print("asked", flush=True)
         time.sleep({seconds})
         self.send_response(200)
         self.end_headers()
@@ -254,41 +255,76 @@ server.serve_forever()
 """
 
 
+@dataclass(frozen=True)
+class SlowFeed:
+    url: str
+    told: IO[str]
+
+    def asked(self) -> None:
+        """Wait until somebody asks for it."""
+        assert self.told.readline() == "asked\n"
+
+
 @pytest.fixture
-def slow_feed(request: pytest.FixtureRequest):
-    """The address of a feed that takes its time."""
+def slow_feed() -> Iterator[SlowFeed]:
+    """A feed that takes its time."""
     with subprocess.Popen(
         [sys.executable, "-c", SLOW.format(seconds=3)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdout is not None
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}/feed"
+        yield SlowFeed(f"http://127.0.0.1:{int(server.stdout.readline())}/feed", server.stdout)
         server.kill()
 
 
-def test_what_takes_its_time_says_so_on_a_terminal_alone(run, house: Path, slow_feed: str) -> None:
+def test_what_takes_its_time_says_so_on_a_terminal_alone(run, house: Path, slow_feed: SlowFeed) -> None:
     run("init")
-    status, seen = on_a_terminal(["sources", "check", slow_feed], PAPERROUND_ALLOW_PRIVATE_HOSTS="127.0.0.1")
+    status, seen = on_a_terminal(["sources", "check", slow_feed.url], PAPERROUND_ALLOW_PRIVATE_HOSTS="127.0.0.1")
     assert status == 0
     assert "sources check …" in seen
     environment = {**os.environ, "PAPERROUND_ALLOW_PRIVATE_HOSTS": "127.0.0.1"}
-    program = [*PROGRAM, "sources", "check", slow_feed]
+    program = [*PROGRAM, "sources", "check", slow_feed.url]
     piped = subprocess.run(program, env=environment, capture_output=True, timeout=60, check=True)
     assert piped.stderr == b""
 
 
+GO_ON = "paperround: stopped; what was done is kept, run the same command again to go on"
+INTERRUPTED = """
+import os, runpy, signal, sys
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["paperround", "run"]
+runpy.run_module("paperround", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.console", "paperround.wiring", "sqlalchemy", "paperround.pipeline.embed"])
+def test_ctrl_c_among_imports_is_neither_lost_nor_a_traceback(full, house: Path, module: str) -> None:
+    program = [sys.executable, "-c", INTERRUPTED.format(module=module)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, preexec_fn=heed_ctrl_c)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", GO_ON)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
 def test_ctrl_c_in_a_step_leaves_all_in_order_and_says_how_to_go_on(
-    full, house: Path, slow_feed: str, monkeypatch: pytest.MonkeyPatch
+    full, house: Path, slow_feed: SlowFeed, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
     monkeypatch.setenv("PAPERROUND_ALLOW_PRIVATE_HOSTS", "127.0.0.1")
-    full("sources", "add", slow_feed)
+    full("sources", "add", slow_feed.url)
+    slow_feed.asked()
     with subprocess.Popen(
         [*PROGRAM, "run"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
     ) as process:  # fmt: skip
-        time.sleep(1.5)
-        process.send_signal(signal.SIGINT)
-        told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
-    assert told.strip() == "paperround: stopped; what was done is kept, run the same command again to go on"
+        slow_feed.asked()
+        process.send_signal(number)
+        try:
+            told = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert process.returncode == status
+    assert told.strip() == GO_ON
     assert full("db", "check", "--json").json["faults"] == []
     assert full("run", "--json").json["fetched"] >= 1
 

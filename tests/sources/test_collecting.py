@@ -1,5 +1,6 @@
 """Sources over a real connection and a real database: added, polled, restarted, moved, given up, and read for six months."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ import pytest
 from tests.sources.origin_server import Origin, response
 
 from paperround.errors import AlreadyExistsError, ParseError
-from paperround.models import Source, SourceId, SourceKind, SourceState
+from paperround.models import Fetched, Source, SourceId, SourceKind, SourceState
 from paperround.pipeline import collect as collecting
+from paperround.pipeline.interfaces import Fetcher
 from paperround.pipeline.source_actions import NewSource, add_source, import_opml, look
 from paperround.sources.fetcher import HttpFetcher
 from paperround.sources.polling import PollingRules
@@ -39,7 +41,7 @@ async def fetcher() -> AsyncIterator[HttpFetcher]:
         yield made
 
 
-async def collected(storage: SqlStorage, fetcher: HttpFetcher, now: datetime) -> list[collecting.SourceOutcome]:
+async def collected(storage: SqlStorage, fetcher: Fetcher, now: datetime) -> list[collecting.SourceOutcome]:
     return list((await collecting.collect(storage, fetcher, now=now, rules=RULES)).outcomes)
 
 
@@ -171,3 +173,35 @@ async def test_one_bad_source_stops_no_other(storage: SqlStorage, fetcher: HttpF
     assert outcomes.pop("good") is None
     assert all(outcomes.values())
     assert len(outcomes) == 3
+
+
+async def test_when_it_is_stopped_no_poll_is_left_behind(storage: SqlStorage) -> None:
+    begun, left, all_begun = 0, [], asyncio.Event()
+
+    class Slow:
+        async def fetch(self, location: str, **_: object) -> Fetched:
+            nonlocal begun
+            begun += 1
+            turns = begun
+            if begun == 3:
+                all_begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                for _ in range(3 * turns):  # as closing a connection takes a while
+                    await asyncio.sleep(0)
+                left.append(location)
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    for name in "abc":
+        place = f"https://{name}.example/f"
+        await storage.add_source(Source(id=SourceId(0), location=place, kind=SourceKind.FEED, name=name, added_at=NOW))
+    under_way = asyncio.create_task(collected(storage, Slow(), NOW))
+    await all_begun.wait()
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert len(left) == 3

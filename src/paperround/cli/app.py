@@ -1,6 +1,7 @@
 """The program `paperround`: its groups, its global options, and what an error becomes on the way out."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]  # typer exports its subclass on
 def run() -> None:
     """Exit status 0: the step ran; 1: it could not, or a thing named failed; 2: wrong usage or configuration; 130: Ctrl-C."""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         status = app(standalone_mode=False, prog_name="paperround")
         sys.stdout.flush()
     except UsageError as error:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -56,15 +57,24 @@ def settings(context: typer.Context) -> "Settings":
 def with_parts(
     context: typer.Context, work: "Callable[[Parts], Awaitable[Result]]", *, now: str | None = None, upgrade: bool = False
 ) -> Result:
-    """Open the real parts, do the work, close them, whatever happens."""
-    from paperround.wiring import open_parts
+    """Open the real parts, do the work, close them, whatever happens. Ctrl-C and SIGTERM end what is under way and close what is open."""
+    with no_interrupt():
+        from paperround.wiring import open_parts
 
     loaded, moment = settings(context), parse_time(now)
+    stopped_by: list[int] = []
 
     async def body() -> Result:
-        task = asyncio.current_task()
-        if task:  # as Ctrl-C does: what is under way ends, what is open is closed
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            stopped_by.append(number)
+            loop.remove_signal_handler(number)  # a second one is not patient
+            if task:
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):  # by the loop: asyncio's own handler cancels between any two instructions
+            loop.add_signal_handler(number, stop, number)
         async with open_parts(loaded, now=moment, upgrade=upgrade) as parts:
             return await work(parts)
 
@@ -72,7 +82,17 @@ def with_parts(
         with patience(context.command_path):
             return asyncio.run(body())
     except asyncio.CancelledError:
-        raise CommandFailedError(GO_ON) from None
+        raise KeyboardInterrupt if signal.SIGINT in stopped_by else CommandFailedError(GO_ON) from None
+
+
+@contextmanager
+def no_interrupt() -> Iterator[None]:
+    """For imports: Ctrl-C waits until they are done. Within one it is lost (in a callback of the import system) or breaks the module."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def meant(name: str, known: Iterable[str]) -> str:

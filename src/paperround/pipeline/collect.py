@@ -57,7 +57,14 @@ async def collect(
         async with gate:
             return await collect_source(storage, fetcher, source, now=now, rules=rules)
 
-    return Collected(outcomes=tuple(await asyncio.gather(*map(one, due))))
+    try:
+        async with (
+            asyncio.TaskGroup() as group
+        ):  # stopped, it waits for each: one left behind would hold its connection while storage closes
+            polls = [group.create_task(one(source)) for source in due]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return Collected(outcomes=tuple(poll.result() for poll in polls))
 
 
 async def collect_source(

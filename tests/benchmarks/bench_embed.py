@@ -65,6 +65,7 @@ def run() -> list[dict[str, Any]]:
     cosines = (ours.embed_now(texts) * exact.embed_now(texts)).sum(axis=1)
     counts = [len(tokens) for tokens in plain.tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
     read, cut = sum(counts), sum(min(count, 256) for count in counts)
+    by_token = took["plain"] / took["ours"] * read / cut
     bare = products()
     beside = " and ".join(f"{name} x{bare['fp32'] / bare[name]:.2f}" for name in bare if name != "fp32")
     kind = "int8" if has_int8() else "bf16" if has_bf16() else "fp32"
@@ -77,7 +78,7 @@ def run() -> list[dict[str, Any]]:
             "ratio": took["plain"] / took["ours"],
             "cosine_min": float(np.min(cosines)),
             "note": f"{where}; ours in {kind}, cosine to fp32 at least {np.min(cosines):.5f}; "
-            f"ours reads {read:,} tokens, the library, which cuts at 256, {cut:,}: x{took['plain'] / took['ours'] * read / cut:.2f} a token; bare products here: "
-            f"{beside} of fp32",
+            f"ours reads {read:,} tokens, the library, which cuts at 256, {cut:,}: x{by_token:.2f} a token; "
+            f"bare products here: {beside} of fp32",
         }
     ]

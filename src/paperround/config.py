@@ -270,7 +270,7 @@ def read_keys(settings: Settings) -> tuple[bytes, ...]:
     try:
         found = tuple(line.strip() for line in path.read_bytes().splitlines() if line.strip() and not line.startswith(b"#"))
     except OSError as error:
-        raise ConfigError(f"secret_key_file: {path}: {error.strerror}; `paperround init` makes one") from None
+        raise ConfigError(f"secret_key_file: {path}: {error.strerror}; `paperround init` makes one, --config names another place") from None
     if not found or min(map(len, found)) < 32:
         raise ConfigError(
             f"secret_key_file: {path}: must hold a key of at least 32 characters a line; `paperround init` makes one where none is"

@@ -57,10 +57,8 @@ async def collect(
         async with gate:
             return await collect_source(storage, fetcher, source, now=now, rules=rules)
 
-    try:
-        async with (
-            asyncio.TaskGroup() as group
-        ):  # stopped, it waits for each: one left behind would hold its connection while storage closes
+    try:  # stopped, it waits for each: one left behind would hold its connection while storage closes
+        async with asyncio.TaskGroup() as group:
             polls = [group.create_task(one(source)) for source in due]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None

@@ -242,7 +242,7 @@ def expand(path: Path) -> list[Path]:
     """A folder's files, sorted, without hidden ones and sub-folders; a file as itself. Raises FetchError."""
     if not path.is_dir():
         if not path.exists():
-            raise FetchError(f"{path}: there is no such file")
+            raise FetchError(f"{path}: there is no such file; an address begins with https://")
         return [path]
     with suppress(OSError):
         return sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))

@@ -59,7 +59,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ProfileError(str(path), "file", "is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ProfileError(str(path), "file", f"is no TOML: {error}") from None
+        raise ProfileError(str(path), "file", f"is no TOML (texts stand in quotes, lists in [ ]): {error}") from None
 
 
 def _email(value: object, path: Path) -> str | None:

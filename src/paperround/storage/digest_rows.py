@@ -17,7 +17,6 @@ from paperround.storage.delivery_rows import delivery_row
 from paperround.storage.schema import deliveries, digest_items, digests, subscribers, votes
 
 REASON = TypeAdapter(Reason)  # ↔ JSON
-PLAIN = ("number", "score", "strength", "best")  # of an item, stored as they are
 
 
 class DigestRows:
@@ -150,9 +149,17 @@ class DigestRows:
 def item_rows(digest: Digest) -> list[dict[str, Any]]:
     return [
         {
-            **{"digest_id": digest.id, "place": place, "work_id": item.work.id},
-            **{name: getattr(item, name) for name in PLAIN},
-            **{"role": item.role.value, "reason": stored_reason(item), "excerpt": list(item.excerpt), "also": list(item.also)},
+            "digest_id": digest.id,
+            "place": place,
+            "work_id": item.work.id,
+            "role": item.role.value,
+            "number": item.number,
+            "score": item.score,
+            "strength": item.strength,
+            "reason": stored_reason(item),
+            "excerpt": list(item.excerpt),
+            "best": item.best,
+            "also": list(item.also),
         }
         for place, item in enumerate(digest.items)
     ]
@@ -174,11 +181,14 @@ def reason_of(row: Row[Any]) -> Reason:
 def digest_of(row: Row[Any], items: Sequence[Row[Any]], works: dict[WorkId, Work]) -> Digest:
     shown = tuple(
         DigestItem(
-            **{name: getattr(item, name) for name in PLAIN},
             work=works[WorkId(item.work_id)],
             role=ItemRole(item.role),
+            number=item.number,
+            score=item.score,
+            strength=item.strength,
             reason=reason_of(item),
             excerpt=tuple(item.excerpt),
+            best=item.best,
             also=tuple(item.also),
         )
         for item in items

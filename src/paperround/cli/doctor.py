@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from paperround.operation.probes import Ways
     from paperround.pipeline.interfaces import Storage
 
-PASSWORD = re.compile(r"^[^#\n]*://[^/@\s\"']*:[^/@\s\"']+@", re.M)
+PASSWORD = re.compile(r"^[^#\n]*://[^:/@\s\"']*:(?!\d+/)[^\s\"']+@", re.M)  # a port and a path with an @ are none
 SignedOption = Annotated[
     Path | None,
     typer.Option("--signed", metavar="FILE.eml", help="A mail of ours as it arrived somewhere else: its signature is looked at."),

@@ -192,8 +192,8 @@ class EmbeddingSettings(Table):
     model: str = Field(
         default="all-MiniLM-L6-v2", description="Any sentence-transformers model by name or path; the default comes with the program."
     )
-    precision: Literal["auto", "int8", "bf16", "fp32"] = Field(
-        default="auto", description="auto uses int8 or bf16 where the processor or graphics card is faster with it."
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto", description="auto uses bf16 where the processor or graphics card has it."
     )
 
 

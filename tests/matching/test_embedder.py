@@ -1,16 +1,12 @@
 """The real model: order, length, precision, long texts, and the same in a process of its own."""
 
-import sys
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
+import torch
 
 from paperround.errors import EmbeddingError
-from paperround.matching import embedder as embedding
 from paperround.matching.child_embedder import ChildEmbedder
-from paperround.matching.embedder import SentenceTransformerEmbedder
+from paperround.matching.embedder import BATCH, SentenceTransformerEmbedder
 
 TITLES = [
     "Lip reading with transformers",
@@ -37,6 +33,15 @@ def test_rows_stand_in_the_order_of_the_texts_and_have_length_one(embedder: Sent
     assert (vectors * alone).sum(axis=1).min() > 0.9995  # padding and neighbours in a batch change nothing
 
 
+def test_batches_that_cores_share_are_what_they_are_alone(embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{title} in year {year}" for year in range(12) for title in TITLES]
+    together, threads = embedder.embed_now(texts), torch.get_num_threads()
+    monkeypatch.setitem(BATCH, "cpu", 24)  # two texts
+    shared = embedder.embed_now(texts)
+    assert (together * shared).sum(axis=1).min() > 0.9995
+    assert torch.get_num_threads() == threads
+
+
 def test_no_text_is_no_row(embedder: SentenceTransformerEmbedder) -> None:
     assert embedder.embed_now([]).shape == (0, embedder.dimension)
     assert np.isfinite(embedder.embed_now([""])).all()
@@ -45,89 +50,9 @@ def test_no_text_is_no_row(embedder: SentenceTransformerEmbedder) -> None:
 def test_whatever_the_precision_vectors_agree_with_float32(embedder: SentenceTransformerEmbedder) -> None:
     texts = [*TITLES, LONG]
     exact = SentenceTransformerEmbedder(precision="fp32").embed_now(texts)
-    for precision in ("auto", "bf16", "int8"):
+    for precision in ("auto", "bf16"):
         other = SentenceTransformerEmbedder(precision=precision).embed_now(texts)
         assert (other * exact).sum(axis=1).min() >= 0.999
-
-
-@pytest.fixture(scope="module")
-def in_int8() -> SentenceTransformerEmbedder:
-    if not embedding.has_int8():
-        pytest.skip("this processor has no VNNI with bfloat16, or has what is faster")
-    return SentenceTransformerEmbedder(precision="int8")
-
-
-def computes_in_int8(embedder: SentenceTransformerEmbedder) -> bool:
-    from paperround.matching.int8_linear import Int8Linear
-
-    return any(isinstance(part, Int8Linear) for part in embedder._loaded().modules())
-
-
-def test_eight_bits_are_near_float32_in_every_language_and_for_no_words_at_all(in_int8: SentenceTransformerEmbedder) -> None:
-    assert computes_in_int8(in_int8)
-    words = ["研究人员提出了一种处理长文本的新方法。", "Ученые измерили поглощение углерода в тайге", "Les réseaux profonds et la météo"]
-    exact = SentenceTransformerEmbedder(precision="fp32")
-    near = [
-        (in_int8.embed_now(texts) * exact.embed_now(texts)).sum(axis=1).min() for texts in ([*TITLES, LONG], words, ["", "...", "x = 3"])
-    ]
-    assert near[0] >= 0.999
-    assert near[1] >= 0.998
-    assert near[2] >= 0.99  # two or three tokens, of which each counts much
-
-
-def test_in_eight_bits_a_vector_depends_on_its_text_alone(in_int8: SentenceTransformerEmbedder) -> None:
-    mixed = [*TITLES, LONG, "", "a much louder neighbour " * 40]
-    alone = np.stack([in_int8.embed_now([text])[0] for text in mixed])
-    np.testing.assert_allclose(in_int8.embed_now(mixed), alone, atol=1e-5)
-    np.testing.assert_allclose(in_int8.embed_now(mixed[::-1])[::-1], alone, atol=1e-5)
-
-
-def no_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "paperround.matching.int8_linear", None)
-
-
-def harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    from paperround.matching.int8_linear import Int8Linear
-
-    right = Int8Linear.forward
-    monkeypatch.setattr(Int8Linear, "forward", lambda layer, inputs: right(layer, inputs).flip(-1))
-
-
-@pytest.mark.parametrize("trouble", [no_operators, harm])
-def test_where_eight_bits_cannot_be_or_harm_the_model_is_read_as_before(
-    trouble: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trouble(monkeypatch)
-    embedder = SentenceTransformerEmbedder(precision="int8")
-    vectors = embedder.embed_now(TITLES)
-    monkeypatch.undo()
-    assert not computes_in_int8(embedder)
-    assert (vectors * SentenceTransformerEmbedder(precision="fp32").embed_now(TITLES)).sum(axis=1).min() >= 0.999
-
-
-@pytest.mark.parametrize(
-    ("flags", "int8", "bf16"),
-    [
-        ({"avx2"}, False, False),
-        ({"avx512_bf16"}, False, True),
-        ({"avx512_vnni"}, False, False),
-        ({"avx512_vnni", "avx512_bf16"}, True, True),
-        ({"avx512_vnni", "avx512_bf16", "amx_bf16"}, False, True),
-    ],
-)
-def test_the_processor_says_in_what_it_computes_fastest(flags: set[str], int8: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(embedding, "_processor", lambda: flags)
-    assert (embedding.has_int8(), embedding.has_bf16()) == (int8, bf16)
-
-
-def test_without_the_instructions_no_layer_is_in_eight_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "_processor", lambda: set[str]())
-    embedder = SentenceTransformerEmbedder()
-    assert np.isfinite(embedder.embed_now(["text"])).all()
-    assert not computes_in_int8(embedder)
-    kinds: set[Any] = {str(each.dtype) for each in embedder._loaded().parameters()}
-    assert kinds == {"torch.float32"}
 
 
 def test_the_end_of_a_long_text_counts(embedder: SentenceTransformerEmbedder) -> None:

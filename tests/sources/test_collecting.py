@@ -175,6 +175,26 @@ async def test_one_bad_source_stops_no_other(storage: SqlStorage, fetcher: HttpF
     assert len(outcomes) == 3
 
 
+async def test_a_fault_of_ours_at_one_source_is_told_once_the_others_are_read(storage: SqlStorage) -> None:
+    class Faulty:
+        async def fetch(self, location: str, **_: object) -> Fetched:
+            if "a.example" in location:
+                raise RuntimeError("nobody thought of this")
+            for _turn in range(20):
+                await asyncio.sleep(0)
+            return Fetched(url=location, status=304, body=b"", headers={})
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    for name in "ab":
+        place = f"https://{name}.example/f"
+        await storage.add_source(Source(id=SourceId(0), location=place, kind=SourceKind.FEED, name=name, added_at=NOW))
+    with pytest.raises(RuntimeError, match="nobody thought"):
+        await collected(storage, Faulty(), NOW)
+    assert [source.name for source in await storage.sources() if source.last_success_at] == ["b"]
+
+
 async def test_when_it_is_stopped_no_poll_is_left_behind(storage: SqlStorage) -> None:
     begun, left, all_begun = 0, [], asyncio.Event()
 

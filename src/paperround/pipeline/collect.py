@@ -57,12 +57,13 @@ async def collect(
         async with gate:
             return await collect_source(storage, fetcher, source, now=now, rules=rules)
 
-    try:  # stopped, it waits for each: one left behind would hold its connection while storage closes
-        async with asyncio.TaskGroup() as group:
-            polls = [group.create_task(one(source)) for source in due]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return Collected(outcomes=tuple(poll.result() for poll in polls))
+    # It waits for each, also when stopped: one left behind would hold its connection while storage closes.
+    outcomes: list[SourceOutcome] = []
+    for outcome in await asyncio.gather(*map(one, due), return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        outcomes.append(outcome)
+    return Collected(outcomes=tuple(outcomes))
 
 
 async def collect_source(

@@ -433,6 +433,13 @@ def test_every_direct_dependency_is_pinned() -> None:
     assert {name.replace("_", "-") for name in set.union(*dependencies())} <= pinned
 
 
+def test_every_direct_dependency_stands_in_the_decisions_with_its_reason() -> None:
+    running, _ = dependencies()
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8").partition("## Direct dependencies")[2]
+    told = [name for row in re.findall(r"^\| ([^|]+) \|", text, re.M) for name in re.sub(r"\(.*?\)|\[.*?\]", "", row).split(", ")]
+    assert {name.strip() for name in told} - {"library", "---"} == running
+
+
 def test_no_file_names_a_registry_or_leaves_work_unfinished() -> None:
     findings = []
     for path in listed_files():

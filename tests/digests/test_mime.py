@@ -174,6 +174,14 @@ def test_no_words_break_a_header_and_all_of_them_read_back(subject: str, name: s
     assert not any(b"=?" in each for each in unfolded if each.startswith((b"List-", b"Message-ID")))
 
 
+@given(st.lists(st.text(alphabet="abc,.-:", min_size=1, max_size=30), min_size=1, max_size=40))
+def test_a_long_subject_is_folded_between_words_and_unfolds_to_itself(parts: list[str]) -> None:
+    subject = " ".join(parts)
+    (found,) = re.findall(rb"\r\nSubject: (.*?)\r\n(?! )", built(replace(CONTENT, subject=subject)), re.DOTALL)
+    assert found.replace(b"\r\n ", b" ").decode() == subject
+    assert all(len(line) <= 60 + 31 for line in found.split(b"\r\n"))
+
+
 FIELDS = ("recipient", "message_id", "one_click", "unsubscribe_mailto", "preferences", "archive", "sender", "list_id", "Feedback-ID")
 
 

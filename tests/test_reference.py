@@ -18,6 +18,7 @@ from jinja2 import meta
 from paperround.cli import app
 from paperround.config_keys import Settings, duration_text, is_secret, tables
 from paperround.digests import mail_content, wording
+from paperround.digests.lean_jinja import kept_by
 from paperround.models import ListIdentity, ReaderLinks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,6 +149,7 @@ def fields(kind: type) -> str:
 
 def asked_for() -> list[list[str]]:
     environment = jinja2.Environment(extensions=["jinja2.ext.i18n"])  # only parsed
+    environment.filters["kept_by"] = kept_by
     rows = []
     for path in sorted((ROOT / "templates").rglob("*.j2")):
         asked = meta.find_undeclared_variables(environment.parse(path.read_text(encoding="utf-8")))
@@ -161,7 +163,8 @@ def template_page() -> str:
     return page(
         "Template variables",
         "How to make templates of your own: [own templates](../how-to/own-templates.md). Everything is escaped; `_` and `ngettext` say "
-        "words in the reader's language.",
+        "words in the reader's language. `{% filter kept_by(VALUE, …) %}…{% endfilter %}` says that what stands within depends on these "
+        "values alone: it saves our own templates time, and means nothing in yours.",
         "## Which template asks for what\n\n" + table(["template", "variables"], asked_for()),
         f"## issue\n\n{inspect.getdoc(mail_content.IssueView)}\n\n" + fields(mail_content.IssueView),
         f"## issue.items, issue.outside, issue.below\n\n{inspect.getdoc(mail_content.ItemView)}\n\n" + fields(mail_content.ItemView),

@@ -192,6 +192,21 @@ def test_the_best_sentence_is_marked(issue: Any, samples: ModuleType) -> None:
             assert re.search(rf'<span class="b"[^>]*>{re.escape(item.excerpt[item.best])}</span>', html)
 
 
+def test_items_in_a_row_share_a_reason_only_when_it_is_the_same_to_the_last_part(issue: Any, samples: ModuleType) -> None:
+    reasons = [
+        Reason(kind=ReasonKind.INTEREST, text="tokens"),
+        Reason(kind=ReasonKind.INTEREST, text="tokens", share=0.4),
+        Reason(kind=ReasonKind.MUST, text="tokens"),
+        Reason(kind=ReasonKind.LIKED, text="tokens", liked_at=samples.NOW - timedelta(days=2)),
+        Reason(kind=ReasonKind.LIKED, text="tokens", liked_at=samples.NOW - timedelta(days=4)),
+    ]
+    items = [replace(each, reason=reason) for each, reason in zip(samples.items(), reasons, strict=False)]
+    told = re.findall(r"because .*", " ".join(issue(samples.digest(items)).text.split("\n")).replace("because", "\nbecause"))
+    liked = "because it is close to “tokens”, which you liked on"
+    starts = ["because you follow “tokens”"] * 2 + ["because you always want “tokens”", f"{liked} 18 November", f"{liked} 16 November"]
+    assert [line[: len(start)] for line, start in zip((" ".join(each.split()) for each in told), starts, strict=True)] == starts
+
+
 def test_bars_are_hidden_from_screen_readers_and_the_word_is_not(issue: Any, samples: ModuleType) -> None:
     html = issue(samples.digest([replace(samples.items()[0], strength=0.6)])).html
     assert re.search(

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from paperround.bundled_files import bundled
 from paperround.digests import template_loader
-from paperround.digests.lean_jinja import LeanCode
+from paperround.digests.lean_jinja import LeanCode, encoded, kept_by
 from paperround.digests.template_loader import TemplateLoader, Templates
 from paperround.errors import ConfigError, TemplateError
 
@@ -263,3 +263,49 @@ def test_our_code_prints_what_jinjas_prints(name: str, values: list[object]) -> 
     lean = environment()
     lean.code_generator_class = LeanCode
     assert lean.get_template(name).render(values=values) == environment().get_template(name).render(values=values)
+
+
+@given(values=st.lists(st.text(max_size=40), max_size=4))
+@pytest.mark.parametrize(
+    "twice", ["", "{% set again %}é{{ values }}{% endset %}{{ again }}", "{% filter upper %}é{{ values }}{% endfilter %}"]
+)
+def test_our_html_in_utf_8_is_what_jinja_prints(values: list[str], twice: str) -> None:
+    text = (
+        """é{% for value in values %}“{{ value }}”{% filter kept_by(value) %}({{ value }}){% endfilter %}{{ 7 }}{% endfor %}
+{{ "·".join(["a", "b"]) }}{% if values %}{{ values[0] }}{% endif %}"""
+        + twice
+    )
+    pages = []
+    for lean in (True, False):
+        environment = jinja2.Environment(autoescape=True, loader=jinja2.DictLoader({"email/mail.mjml.j2": text}))
+        environment.filters["kept_by"] = kept_by
+        if lean:
+            environment.code_generator_class = LeanCode
+        template = environment.get_template("email/mail.mjml.j2")
+        printed = template.render(values=values)
+        pages.append(encoded(template, printed) if lean else printed.encode())
+    assert pages[0] == pages[1]
+
+
+def test_what_is_kept_by_values_is_made_once_for_the_same_and_told_from_other_blocks(tmp_path: Path) -> None:
+    text = "{% for x in xs %}{% filter kept_by(x) %}{{ made(x) }}{% endfilter %}{% filter kept_by(x) %}-{% endfilter %}{% endfor %}"
+    made: list[int] = []
+
+    def make(value: int) -> int:
+        made.append(value)
+        return value
+
+    page = TemplateLoader([folder(tmp_path / "ours", mail_txt=text)]).load().get("email/mail.txt.j2")
+    assert [page.render(xs=[1, 2, 1], made=make) for _ in range(2)] == ["1-2-1-", "1-2-1-"]
+    assert made == [1, 2]
+    theirs = TemplateLoader([folder(tmp_path / "theirs", mail_txt=text), bundled("templates")]).load().get("email/mail.txt.j2")
+    assert theirs.render(xs=[1, 1], made=make) == "1-1-"
+    assert made == [1, 2, 1, 1]
+
+
+def test_no_more_is_kept_than_there_is_room_for(tmp_path: Path) -> None:
+    text = "{% for x in xs %}{% filter kept_by(x) %}{{ x }} {% endfilter %}{% endfor %}"
+    page = TemplateLoader([folder(tmp_path, mail_txt=text)]).load().get("email/mail.txt.j2")
+    numbers = range(3 * 4096)
+    assert page.render(xs=numbers) == " ".join(map(str, [*numbers, ""]))
+    assert 0 < len(page.template.root_render_func.__globals__["kept"]) <= 4096

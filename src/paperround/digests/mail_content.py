@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from paperround.digests import wording
 from paperround.digests.catalogues import speech, spoken
-from paperround.digests.wording import Because, plain, shorten
+from paperround.digests.wording import Because, plain, shorten, tidy
 from paperround.models import Digest, DigestItem, ItemRole, ListIdentity, ReaderLinks, ReasonKind, Subscriber, Work
 
 MOST_BYTES = 90 * 1024  # of HTML; Gmail clips at 102 KB
@@ -21,7 +21,8 @@ _TEXT_WIDTH = 72
 
 
 class Template(Protocol):
-    def render(self, *args: object, **kwargs: object) -> str: ...
+    def render(self, **values: object) -> str: ...
+    def octets(self, **values: object) -> bytes: ...
 
 
 class TemplateSource(Protocol):
@@ -50,8 +51,8 @@ class ItemView:
     title: str
     url: str | None
     facts: tuple[str, ...]
-    sentences: Sequence[tuple[str, bool]]  # each, and whether it is the one that fits best
-    excerpt: str  # the same in one
+    excerpt: str  # the sentences that matter most to this reader
+    said: tuple[str, str, str]  # the same: what stands before the sentence that fits best, this one, what stands after it
     strength: str  # a word of `wording.STRENGTHS`; empty where nothing was measured
     bars: int  # 0 … 4
     because: Because
@@ -116,7 +117,7 @@ def render_issue(
         issue = view(digest, subscriber, links, strength_word=strength_word, room=room)
         if fitting is not None and _same(issue, fitting):
             continue
-        octets, fitting = page.render(issue=issue, identity=identity, links=links, **words).encode(), issue
+        octets, fitting = page.octets(issue=issue, identity=identity, links=links, **words), issue
         if len(octets) <= MOST_BYTES:
             break
     assert fitting is not None
@@ -125,7 +126,7 @@ def render_issue(
 
 
 def _same(one: IssueView, other: IssueView) -> bool:
-    return [item.sentences for item in one.items] == [item.sentences for item in other.items]
+    return [item.excerpt for item in one.items] == [item.excerpt for item in other.items]
 
 
 def view(
@@ -142,13 +143,20 @@ def view(
     place = _Place(digest, links, zone, language, wording.cards(language, today, long=long))
     measured, chosen = digest.kind != "trending", digest.chosen
     words = [strength_word(item.strength) if measured else "" for item in chosen]
-    headings = _headings(chosen, language)
-    given = zip(chosen[: room.items], words, headings, ["", *headings], strict=False)
-    items = tuple([_item(item, place, word, room.characters, "" if heading == above else heading) for item, word, heading, above in given])
-    role = {role: [each for each in digest.items if each.role is role] for role in (ItemRole.EXPLORE, ItemRole.BELOW)}
-    said = speech(language)("From outside your round")
-    outside = [_item(item, place, "", _OUTSIDE if room.characters else 0, said) for item in role[ItemRole.EXPLORE][:1]]
-    below = [_item(item, place, "", 0) for item in role[ItemRole.BELOW][:3]]
+    reasons = _reasons(chosen, zone, language)
+    headings = _headings([section for _, section in reasons], language)
+    given = zip(chosen[: room.items], reasons, words, headings, ["", *headings], strict=False)
+    items = tuple(
+        [
+            _item(item, because, place, word, room.characters, "" if heading == above else heading)
+            for item, (because, _), word, heading, above in given
+        ]
+    )
+    far = [item for item in digest.items if item.role is ItemRole.EXPLORE][:1]
+    near = [item for item in digest.items if item.role is ItemRole.BELOW][:3]
+    said, brief = speech(language)("From outside your round"), _OUTSIDE if room.characters else 0
+    outside = [_item(item, because, place, "", brief, said) for item, (because, _) in zip(far, _reasons(far, zone, language), strict=True)]
+    below = [_item(item, because, place, "", 0) for item, (because, _) in zip(near, _reasons(near, zone, language), strict=True)]
     line = wording.line(digest, profile.schedule, words, timezone=zone, language=language)
     asked = wording.local_day(subscriber.consented_at, zone) if subscriber.consented_at else None
     return IssueView(
@@ -170,18 +178,30 @@ def view(
     )
 
 
-def _headings(chosen: Sequence[DigestItem], language: str) -> list[str]:
+def _reasons(items: Sequence[DigestItem], zone: str, language: str) -> list[tuple[Because, str]]:
+    """Why each item, and what it may stand under. Those of one reason follow each other, so most say what the one before says."""
+    found: list[tuple[Because, str]] = []
+    last = None
+    for item in items:
+        reason = item.reason
+        if not (
+            last and reason.text == last.text and reason.kind is last.kind is not ReasonKind.TRENDING and reason.liked_at == last.liked_at
+        ):
+            told = wording.because(item, timezone=zone, language=language), _section(reason.kind, reason.text, language)
+        found.append(told)
+        last = reason
+    return found
+
+
+def _headings(names: Sequence[str], language: str) -> Sequence[str]:
     """What each item stands under, no heading twice; empty where the reader has one interest only.
 
     Where the best of each interest open the issue and the rest follows by interest, the openers are its front page."""
-    reasons = [(item.reason.kind, item.reason.text) for item in chosen]
-    sections = {reason: _section(*reason, language) for reason in set(reasons)}
-    names = [sections[reason] for reason in reasons]
     if len(set(names)) < 2:
         return [""] * len(names)
     _ = speech(language)
     again = next((place for place, name in enumerate(names) if name in names[:place]), len(names))
-    for arranged in (names, [_("Front page")] * again + names[again:]):
+    for arranged in (names, [_("Front page")] * again + [*names[again:]]):
         runs = [run[0] for run in groupby(arranged)]
         if len(runs) == len(set(runs)):
             return arranged
@@ -209,21 +229,21 @@ class _Place:
     cards: Callable[[Work, date], wording.Card]
 
 
-def _item(item: DigestItem, place: _Place, strength: str, characters: int, section: str = "") -> ItemView:
+def _item(item: DigestItem, because: Because, place: _Place, strength: str, characters: int, section: str = "") -> ItemView:
     work, language = item.work, place.language
     card = place.cards(work, wording.local_day(work.published or work.first_seen_at, place.zone))
     lead = item.number == 1 and item.role is ItemRole.CHOSEN
-    sentences, excerpt = _said(item, characters * 3 // 2 if lead else characters)
+    excerpt, said = _said(item, characters * 3 // 2 if lead else characters)
     return ItemView(
         number=item.number,
         title=card.title,
         url=card.url,
         facts=wording.facts(item, card, place.digest.since, language),
-        sentences=sentences,
         excerpt=excerpt,
+        said=said,
         strength=wording.strength(strength, language) if strength else "",
         bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
-        because=wording.because(item, timezone=place.zone, language=language),
+        because=because,
         section=section or None,
         lead=lead,
         reads=card.reads,
@@ -232,21 +252,26 @@ def _item(item: DigestItem, place: _Place, strength: str, characters: int, secti
     )
 
 
-def _said(item: DigestItem, room: int) -> tuple[Sequence[tuple[str, bool]], str]:
-    """The excerpt as far as there is room, the sentence that fits best before the others; and the same in one."""
+def _said(item: DigestItem, room: int) -> tuple[str, tuple[str, str, str]]:
+    """The excerpt as far as there is room, the sentence that fits best before the others; and the same in three."""
     texts, best, whole = item.excerpt, item.best, " ".join(item.excerpt)
-    if plain(whole) != whole:  # one look at all of them
+    if not tidy(whole):  # one look at all of them
         texts = tuple(map(plain, texts))
         whole = " ".join(texts)
-    if len(whole) <= room:
-        return [(text, place == best) for place, text in enumerate(texts)], whole
-    kept, left = set[int](), room
-    for place in sorted(range(len(texts)), key=lambda place: place != best):
-        if not kept or len(texts[place]) <= left:
-            kept.add(place)
-            left -= len(texts[place])
-    found = [(shorten(texts[place], room), place == best) for place in sorted(kept) if room]
-    return found, " ".join([text for text, _ in found])
+    if len(whole) > room:
+        kept, left = set[int](), room
+        for place in sorted(range(len(texts) if room else 0), key=lambda place: place != best):
+            if not kept or len(texts[place]) <= left:
+                kept.add(place)
+                left -= len(texts[place])
+        texts = tuple(shorten(texts[place], room) for place in sorted(kept))
+        whole = " ".join(texts)
+        best = sum(place < best for place in kept) if texts and best is not None else None
+    if best is None:
+        return whole, (whole, "", "")
+    start = sum(map(len, texts[:best])) + best
+    end = start + len(texts[best])
+    return whole, (whole[:start], whole[start:end], whole[end:])
 
 
 def _subject(items: Sequence[ItemView], more: int, line: str, language: str) -> str:
@@ -260,7 +285,7 @@ def _subject(items: Sequence[ItemView], more: int, line: str, language: str) -> 
 def _preheader(digest: Digest, items: Sequence[ItemView], below: Sequence[ItemView], line: str, language: str) -> str:
     """What follows the subject in a list of mails, 40 to 130 characters: the other titles, else the sentence that fits best."""
     _ = speech(language)
-    lead = [text for item in items[:1] for text, best in item.sentences if best]
+    lead = [item.said[1] for item in items[:1] if item.said[1]]
     parts = [item.title for item in items[1:4]] or lead or [_("Nearest: {title}", title=item.title) for item in below[:1]]
     found = " · ".join([*(shorten(part, 60 if len(parts) > 1 else 110) for part in parts), line] if items else [*parts])
     least, most = _PREHEADER
@@ -298,8 +323,8 @@ def render_short(templates: TemplateSource, name: str, values: Mapping[str, Any]
     return MailContent(
         subject=subject,
         preheader=preheader,
-        octets=templates.get(f"email/{name}.mjml.j2").render(fields, **common).encode(),
-        text=templates.get(f"email/{name}.txt.j2").render(fields, **common, fill=fill, textual=textual),
+        octets=templates.get(f"email/{name}.mjml.j2").octets(**fields, **common),
+        text=templates.get(f"email/{name}.txt.j2").render(**fields, **common, fill=fill, textual=textual),
     )
 
 

@@ -139,9 +139,9 @@ def _moment(digest: Digest) -> datetime:
 def _content(item: ItemView, labels: tuple[str, str, str]) -> Iterator[str]:
     """The item's HTML: facts, sentences, reason, where to read on, votes. Everything in it is escaped."""
     yield f"<p><small>{escape(' · '.join(item.facts))}</small></p>"
-    if item.sentences:
-        texts = [(escape(text), best) for text, best in item.sentences]
-        yield f"<p>{' '.join(f'<em>{text}</em>' if best else text for text, best in texts)}</p>"
+    if item.excerpt:
+        before, best, after = map(escape, item.said)
+        yield f"<p>{before}{best and f'<em>{best}</em>'}{after}</p>"
     yield f"<p>{escape(capital(', '.join(filter(None, (item.strength, str(item.because))))))}.</p>"
     ways = [*item.reads, *zip(labels, item.votes or (), strict=False)]
     if anchors := [f'<a href="{escape(uri(url))}">{escape(label)}</a>' for label, url in ways]:

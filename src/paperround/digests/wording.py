@@ -21,6 +21,7 @@ STRENGTHS = ("weak", "fair", "strong", "very strong")  # one to four bars
 _LOCALES = {"en": "en_GB"}  # where a language alone would bring one country's order of day and month
 # Control characters end a header or make XML ill-formed; embeddings and overrides turn the words around them; the rest is invisible.
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+|[\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff\ufeff]")
+_PRINTABLE = bytes(range(32, 127))
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|igshid|yclid|_hs(?:enc|mi)|ref_src", re.IGNORECASE)
 _HTTP = re.compile(r"https?://[^\s/?#\"<>\\]+[^\s\"<>\\]*", re.IGNORECASE)
 
@@ -39,6 +40,12 @@ class Because:
 
 
 # ---------------------------------------------------------------- text
+
+
+def tidy(text: str) -> bool:
+    """Whether all of it is printable; of long texts this takes half the time of asking each character."""
+    rest = text.encode(errors="surrogatepass").translate(None, _PRINTABLE)
+    return not rest or rest.decode(errors="surrogatepass").isprintable()
 
 
 def plain(text: str) -> str:
@@ -214,7 +221,16 @@ def because_of(reason: Reason, *, timezone: str, language: str) -> Because:
 
 @lru_cache(maxsize=4096)
 def _because(kind: ReasonKind, text: str, liked: date | None, language: str) -> Because:
-    _, quoted = speech(language), shorten(plain(text), 120)
+    quoted = shorten(plain(text), 120)
+    before, there, after, marks = _because_words(kind, bool(quoted), liked, language)
+    line = f"{before}{marks[0]}{quoted}{marks[1]}{after}" if there and quoted else f"{before.strip()}{after}"
+    return Because(line, before.strip(), quoted if there else "", after)
+
+
+@lru_cache(maxsize=256)
+def _because_words(kind: ReasonKind, told: bool, liked: date | None, language: str) -> tuple[str, bool, str, Sequence[str]]:
+    """What stands before and after the reader's own words, whether they have a place there, and their quotation marks."""
+    _ = speech(language)
     if kind is ReasonKind.EXPLORE:
         said = _("far from what you follow")
     elif kind is ReasonKind.LIKED and liked:
@@ -224,10 +240,9 @@ def _because(kind: ReasonKind, text: str, liked: date | None, language: str) -> 
     elif kind is ReasonKind.MUST:
         said = _("because you always want {quoted}")
     else:
-        said = _("because you follow {quoted}") if quoted else _("because of what you follow")
+        said = _("because you follow {quoted}") if told else _("because of what you follow")
     before, there, after = said.partition("{quoted}")
-    line = said.replace("{quoted}", _("“{}”").format(quoted)) if quoted else f"{before.strip()}{after}"
-    return Because(line, before.strip(), quoted if there else "", after)
+    return before, bool(there), after, _("“{}”").split("{}")
 
 
 def votes(count: int, language: str) -> str:

@@ -61,7 +61,7 @@ class WebServices:
     def stylesheet(self) -> tuple[str, bytes]:
         """The one style sheet: its address, which changes with its content, and its bytes."""
         colours = {"colour": self.identity.colour, "colour_dark": self.identity.colour_dark}
-        body = self.templates.get("web/paper.css.j2").render(colours).encode()
+        body = self.templates.get("web/paper.css.j2").render(**colours).encode()
         return f"{self.root}/paper-{hashlib.sha256(body).hexdigest()[:16]}.css", body
 
     @cached_property
@@ -88,7 +88,7 @@ def page(request: Request, name: str, *, status: int = 200, title: str, **values
     spoken = {"language": language_of(request, services.identity.language), **values}
     say = speech(str(spoken["language"]))
     given = {"site": services.site, "title": say(title), **say.functions, **spoken}
-    text = services.templates.get(f"web/{name}.html.j2").render(given)
+    text = services.templates.get(f"web/{name}.html.j2").render(**given)
     return HTMLResponse(text, status)
 
 

@@ -20,6 +20,9 @@ _PREHEADER = (40, 130)
 _TEXT_WIDTH = 72
 
 
+# No class here is frozen: that takes twice the time, and there are millions of them.
+
+
 class Template(Protocol):
     def render(self, **values: object) -> str: ...
     def octets(self, **values: object) -> bytes: ...
@@ -31,7 +34,7 @@ class TemplateSource(Protocol):
     def get(self, name: str) -> Template: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MailContent:
     subject: str
     preheader: str
@@ -43,7 +46,7 @@ class MailContent:
         return self.octets.decode()
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: that takes twice the time, and there are millions
+@dataclass(slots=True, kw_only=True)
 class ItemView:
     """One item as templates see it; every text is plain, every address absolute http(s)."""
 
@@ -63,7 +66,7 @@ class ItemView:
     labels: tuple[str, str, str]  # and their words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class IssueView:
     """The issue as templates see it."""
 
@@ -218,7 +221,7 @@ def _section(kind: ReasonKind, text: str, language: str) -> str:
     return words if kind is ReasonKind.INTEREST else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Place:
     """Where an item stands: what its view needs besides itself."""
 
@@ -234,6 +237,7 @@ def _item(item: DigestItem, because: Because, place: _Place, strength: str, char
     card = place.cards(work, wording.local_day(work.published or work.first_seen_at, place.zone))
     lead = item.number == 1 and item.role is ItemRole.CHOSEN
     excerpt, said = _said(item, characters * 3 // 2 if lead else characters)
+    measured, bars = wording.strength(strength, language)
     return ItemView(
         number=item.number,
         title=card.title,
@@ -241,8 +245,8 @@ def _item(item: DigestItem, because: Because, place: _Place, strength: str, char
         facts=wording.facts(item, card, place.digest.since, language),
         excerpt=excerpt,
         said=said,
-        strength=wording.strength(strength, language) if strength else "",
-        bars=wording.STRENGTHS.index(strength) + 1 if strength else 0,
+        strength=measured,
+        bars=bars,
         because=because,
         section=section or None,
         lead=lead,

@@ -193,10 +193,10 @@ def listed(things: Sequence[str], language: str = "en") -> str:
 
 
 @lru_cache(maxsize=64)
-def strength(word: str, language: str) -> str:
-    """One of STRENGTHS in the reader's language."""
-    _ = speech(language)
-    return dict(zip(STRENGTHS, (_("weak"), _("fair"), _("strong"), _("very strong")), strict=True)).get(word, word)
+def strength(word: str, language: str) -> tuple[str, int]:
+    """One of STRENGTHS in the reader's language, and its bars; nothing of nothing."""
+    _, bars = speech(language), ("", *STRENGTHS).index(word)
+    return ("", _("weak"), _("fair"), _("strong"), _("very strong"))[bars], bars
 
 
 @lru_cache(maxsize=256)

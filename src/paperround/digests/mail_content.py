@@ -46,7 +46,7 @@ class MailContent:
         return self.octets.decode()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ItemView:
     """One item as templates see it; every text is plain, every address absolute http(s)."""
 
@@ -238,21 +238,21 @@ def _item(item: DigestItem, because: Because, place: _Place, strength: str, char
     lead = item.number == 1 and item.role is ItemRole.CHOSEN
     excerpt, said = _said(item, characters * 3 // 2 if lead else characters)
     measured, bars = wording.strength(strength, language)
-    return ItemView(
-        number=item.number,
-        title=card.title,
-        url=card.url,
-        facts=wording.facts(item, card, place.digest.since, language),
-        excerpt=excerpt,
-        said=said,
-        strength=measured,
-        bars=bars,
-        because=because,
-        section=section or None,
-        lead=lead,
-        reads=card.reads,
-        votes=place.links.votes.get(item.number) if item.number else None,
-        labels=wording.labels(item.number, language),
+    return ItemView(  # by place: names would take as long again
+        item.number,
+        card.title,
+        card.url,
+        wording.facts(item, card, place.digest.since, language),
+        excerpt,
+        said,
+        measured,
+        bars,
+        because,
+        section or None,
+        lead,
+        card.reads,
+        place.links.votes.get(item.number) if item.number else None,
+        wording.labels(item.number, language),
     )
 
 

@@ -146,7 +146,7 @@ def has_bf16() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 

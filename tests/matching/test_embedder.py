@@ -1,12 +1,16 @@
 """The real model: order, length, precision, long texts, and the same in a process of its own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from paperround.errors import EmbeddingError
 from paperround.matching.child_embedder import ChildEmbedder
-from paperround.matching.embedder import BATCH, SentenceTransformerEmbedder
+from paperround.matching.embedder import BATCH, SentenceTransformerEmbedder, packaged_model
 
 TITLES = [
     "Lip reading with transformers",
@@ -69,6 +73,28 @@ def test_progress_ends_with_all_pieces(embedder: SentenceTransformerEmbedder) ->
     told: list[tuple[int, int]] = []
     embedder.embed_now([LONG, *TITLES], lambda done, of: told.append((done, of)))
     assert told[-1][0] == told[-1][1] > 6
+
+
+def test_a_long_text_is_read_whole_and_weighed_by_the_length_of_its_pieces(embedder: SentenceTransformerEmbedder) -> None:
+    words = "graph neural networks for molecules and soil " * 18  # 126 tokens: one piece with its two marks
+    start, whole = embedder.embed_now([words, words + "marathon"])
+    assert 0.99 < start @ whole < 1
+
+
+def test_a_model_by_its_folder_reads_as_much_as_it_says(embedder: SentenceTransformerEmbedder) -> None:
+    other = SentenceTransformerEmbedder(str(packaged_model()))
+    told: list[tuple[int, int]] = []
+    vectors = other.embed_now([*TITLES, "soil " * 250], lambda done, of: told.append((done, of)))
+    assert told[-1] == (6, 6)
+    assert (vectors[:5] * embedder.embed_now(TITLES)).sum(axis=1).min() > 0.999
+    assert other.model != embedder.model
+
+
+def test_a_model_whose_tokenizer_does_not_cut_is_named(tmp_path: Path) -> None:
+    tokenizer = SentenceTransformer(str(packaged_model())).tokenizer.backend_tokenizer
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu").save(str(tmp_path))
+    with pytest.raises(EmbeddingError, match="tokenizer"):
+        SentenceTransformerEmbedder(str(tmp_path)).embed_now(["text"])
 
 
 def test_an_unknown_model_is_named_in_one_line() -> None:

@@ -20,7 +20,7 @@ _PREHEADER = (40, 130)
 _TEXT_WIDTH = 72
 
 
-# No class here is frozen: that takes twice the time, and there are millions of them.
+# What is made for each mail is not frozen: that takes twice the time, and there are millions of them.
 
 
 class Template(Protocol):

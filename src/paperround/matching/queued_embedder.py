@@ -19,8 +19,6 @@ class Named(Protocol):
 
     @property
     def model(self) -> str: ...
-    @property
-    def dimension(self) -> int: ...
 
 
 class QueuedEmbedder:
@@ -33,10 +31,6 @@ class QueuedEmbedder:
     @property
     def model(self) -> str:
         return self._named.model
-
-    @property
-    def dimension(self) -> int:
-        return self._named.dimension
 
     async def embed(self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
         """Vectors of a few short texts. Raises EmbeddingError after five seconds: they are ready for the next issue."""

@@ -23,7 +23,7 @@ STAGES = ("sources", "matching", "digests", "delivery", "incoming", "subscribers
 # The parts that touch the world. Everything else in a stage folder is pure; modules of one part may import each other.
 IO_PARTS = {
     "fetcher": {"sources.fetcher"},
-    "embedder": {"matching.embedder", "matching.child_embedder", "matching.queued_embedder"},
+    "embedder": {"matching.embedder", "matching.quick_encoder", "matching.child_embedder", "matching.queued_embedder"},
     "template_loader": {"digests.template_loader"},
     "transports": {"delivery.transports", "delivery.smtp"},
     "mailbox": {"incoming.mailbox"},
@@ -45,7 +45,7 @@ IMPURE_IMPORTS = {
 IMPURE_CALLS = {"open", "input", "print", "make_msgid", "localtime", "urlopen", "read_text", "read_bytes", "write_text", "write_bytes"}
 CLOCK_CALLS = {"now", "utcnow", "today"}  # of datetime and date
 HEAVY_HOMES = {
-    "torch": ("matching.embedder",),
+    "torch": ("matching.embedder", "matching.quick_encoder"),
     "sentence_transformers": ("matching.embedder",),
     "transformers": ("matching.embedder",),
     "mjml": ("digests.template_loader",),

@@ -11,7 +11,7 @@ from paperround.bundled_files import bundled
 from paperround.matching.embedder import SentenceTransformerEmbedder, packaged_model
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "daily_papers" / "daily_papers_2024-10.json"
-COUNT, ROUNDS = 300, 3
+COUNT, ROUNDS = 300, 5
 
 
 def abstracts() -> tuple[list[str], str]:

@@ -35,7 +35,7 @@ def run() -> list[dict[str, Any]]:
         return []  # the abstracts lie beside the project, not in it
     embedder = SentenceTransformerEmbedder()
     titles, abstracts = (embedder.embed_now([pair[part] for pair in both]) for part in (0, 1))
-    model = embedder._loaded()
+    model, _ = embedder._loaded()
     by_pieces = {PIECE: ranks(titles, abstracts)}
     for most in (96, 256):
         model.max_seq_length = most

@@ -82,10 +82,6 @@ class Verdict:
     policy: bool = False
 
 
-def may_become(old: DeliveryState, new: DeliveryState) -> bool:
-    return (old, new) in TRANSITIONS
-
-
 def keeps_failing(deliveries: Sequence[Delivery]) -> bool:
     """Whether the latest deliveries to an address (newest first) all failed for reasons of its own, so often and over so long."""
     failed: list[datetime] = []

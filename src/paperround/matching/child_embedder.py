@@ -5,6 +5,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,13 @@ from paperround.matching.embedder import SentenceTransformerEmbedder
 
 IDLE = 60.0  # seconds without work after which the process ends
 PORTION = 512  # texts handed over at once, so that progress can be told
-_in_child: SentenceTransformerEmbedder | None = None
 
 
-def _embed(template: SentenceTransformerEmbedder, texts: list[str]) -> NDArray[np.float32]:
-    """Runs in the child, which loads the model once."""
-    global _in_child
-    if _in_child is None:
-        _in_child = template
-    return _in_child.embed_now(texts)
+_in_child = cache(SentenceTransformerEmbedder)  # the child loads the model once
+
+
+def _embed(model: str, precision: str, texts: list[str]) -> NDArray[np.float32]:
+    return _in_child(model, precision=precision).embed_now(texts)
 
 
 class ChildEmbedder:
@@ -49,7 +48,8 @@ class ChildEmbedder:
             parts = []
             try:
                 for start in range(0, len(texts), PORTION):
-                    parts.append(await loop.run_in_executor(self._pool, _embed, self._embedder, list(texts[start : start + PORTION])))
+                    portion = list(texts[start : start + PORTION])
+                    parts.append(await loop.run_in_executor(self._pool, _embed, self._embedder.name, self._embedder.precision, portion))
                     if progress:
                         progress(min(start + PORTION, len(texts)), len(texts))
             except BrokenProcessPool as error:

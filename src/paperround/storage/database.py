@@ -196,13 +196,7 @@ def refuse_other_files(path: Path) -> None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     _keep_a_log(cursor)
-    for pragma in (
-        "foreign_keys=ON",
-        "synchronous=NORMAL",
-        "busy_timeout=30000",
-        "secure_delete=ON",
-        "temp_store=MEMORY",
-    ):
+    for pragma in ("foreign_keys=ON", "synchronous=NORMAL", "busy_timeout=30000", "secure_delete=ON", "temp_store=MEMORY"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -9,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from paperround.errors import EmbeddingError
+from paperround.matching import quick_encoder
 from paperround.matching.child_embedder import ChildEmbedder
 from paperround.matching.embedder import BATCH, SentenceTransformerEmbedder, packaged_model
 
@@ -52,11 +53,27 @@ def test_no_text_is_no_row(embedder: SentenceTransformerEmbedder) -> None:
 
 
 def test_whatever_the_precision_vectors_agree_with_float32(embedder: SentenceTransformerEmbedder) -> None:
-    texts = [*TITLES, LONG]
-    exact = SentenceTransformerEmbedder(precision="fp32").embed_now(texts)
+    model = SentenceTransformer(str(packaged_model()), device="cpu")
+    by_library = model.encode(TITLES, normalize_embeddings=True)
+    full = SentenceTransformerEmbedder(precision="fp32").embed_now([*TITLES, LONG])
+    assert (full[:5] * by_library).sum(axis=1).min() >= 0.99999
     for precision in ("auto", "bf16"):
-        other = SentenceTransformerEmbedder(precision=precision).embed_now(texts)
-        assert (other * exact).sum(axis=1).min() >= 0.999
+        other = SentenceTransformerEmbedder(precision=precision).embed_now([*TITLES, LONG])
+        assert (other * full).sum(axis=1).min() >= 0.999
+
+
+@pytest.mark.parametrize("broken", [RuntimeError("not on this processor"), AttributeError("no such operator"), None])
+def test_where_the_quick_way_cannot_be_had_or_gives_other_vectors_the_library_computes(
+    embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch, broken: Exception | None
+) -> None:
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        if broken:
+            raise broken
+        return key.flatten(1)
+
+    expected = embedder.embed_now(TITLES)
+    monkeypatch.setattr(quick_encoder, "_seen", attend)
+    assert (SentenceTransformerEmbedder().embed_now(TITLES) * expected).sum(axis=1).min() > 0.999
 
 
 def test_the_end_of_a_long_text_counts(embedder: SentenceTransformerEmbedder) -> None:

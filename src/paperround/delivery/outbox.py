@@ -4,29 +4,26 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from paperround.models import Delivery, DeliveryState, SendResult, SmtpPhase
 
 _S = DeliveryState
 
-TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], str] = MappingProxyType(
-    {
-        (_S.QUEUED, _S.SENDING): "its turn has come; committed right before MAIL is said",
-        (_S.QUEUED, _S.DEFERRED): "the relay said later before MAIL was said",
-        (_S.QUEUED, _S.FAILED): "the message cannot be made, or no server we know can carry it",
-        (_S.QUEUED, _S.CANCELLED): "the subscriber left, paused or was suppressed before it went",
-        (_S.DEFERRED, _S.SENDING): "its next try has come; committed right before MAIL is said",
-        (_S.DEFERRED, _S.FAILED): "given up after days of trying, or it can no longer be made",
-        (_S.DEFERRED, _S.CANCELLED): "the subscriber left, paused or was suppressed between two tries",
-        (_S.SENDING, _S.SENT): "the server answered 250 to the final dot",
-        (_S.SENDING, _S.DEFERRED): "the server said later, or nothing at all before the final dot",
-        (_S.SENDING, _S.FAILED): "the server said never, or said later for too long",
-        (_S.SENDING, _S.IN_DOUBT): "no answer came after the final dot, or the engine died while sending",
-        (_S.IN_DOUBT, _S.QUEUED): "an administrator asked for it to be sent again, with the same Message-ID",
-        (_S.IN_DOUBT, _S.CANCELLED): "the subscriber left before anybody asked for it to be sent again",
-    }
-)
+TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], str] = {
+    (_S.QUEUED, _S.SENDING): "its turn has come; committed right before MAIL is said",
+    (_S.QUEUED, _S.DEFERRED): "the relay said later before MAIL was said",
+    (_S.QUEUED, _S.FAILED): "the message cannot be made, or no server we know can carry it",
+    (_S.QUEUED, _S.CANCELLED): "the subscriber left, paused or was suppressed before it went",
+    (_S.DEFERRED, _S.SENDING): "its next try has come; committed right before MAIL is said",
+    (_S.DEFERRED, _S.FAILED): "given up after days of trying, or it can no longer be made",
+    (_S.DEFERRED, _S.CANCELLED): "the subscriber left, paused or was suppressed between two tries",
+    (_S.SENDING, _S.SENT): "the server answered 250 to the final dot",
+    (_S.SENDING, _S.DEFERRED): "the server said later, or nothing at all before the final dot",
+    (_S.SENDING, _S.FAILED): "the server said never, or said later for too long",
+    (_S.SENDING, _S.IN_DOUBT): "no answer came after the final dot, or the engine died while sending",
+    (_S.IN_DOUBT, _S.QUEUED): "an administrator asked for it to be sent again, with the same Message-ID",
+    (_S.IN_DOUBT, _S.CANCELLED): "the subscriber left before anybody asked for it to be sent again",
+}
 SOFT_BOUNCES = 3  # in a row …
 SOFT_SPAN = timedelta(days=7)  # … over at least so long make a dead address
 FINAL = frozenset({_S.SENT, _S.FAILED, _S.CANCELLED})

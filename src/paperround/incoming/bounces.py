@@ -161,10 +161,7 @@ def _notified(message: Message) -> list[BounceEvent]:
 # ---------------------------------------------------------------- RFC 3834
 
 
-_DAEMON = re.compile(
-    r"mailer.?daemon|postmaster|mail[ .]?deliver|delivery (sub)?system|mail administrator|bounce|majordomo|sysadm",
-    re.I,
-)
+_DAEMON = re.compile(r"mailer.?daemon|postmaster|mail[ .]?deliver|delivery (sub)?system|mail administrator|bounce|majordomo|sysadm", re.I)
 _RETURNED = re.compile(
     r"undeliver|non-?deliver|nondeliverable|unzustellbar|not (be )?delivered|unable to deliver|user unknown|permanent delivery|bounce"
     r"|returned (mail|to sender)|failure (notice|notification)|mail (delivery|system)|warning: (message|could not)"

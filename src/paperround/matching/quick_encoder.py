@@ -1,4 +1,4 @@
-"""QuickEncoder: tokens → vectors by the default model on a processor in bfloat16, without padding (BERT: Devlin et al. 2019)."""
+"""QuickEncoder: tokens → vectors by the default model on a processor, without padding (BERT: Devlin et al. 2019)."""
 
 import math
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def _product(layer: Any, *, scale: float = 1, then: str = "none", added: bool = 
 def _seen(query: "Tensor", key: "Tensor", value: "Tensor", lengths: list[int], *, carefully: bool = False) -> "Tensor":
     """Attention, (tokens, heads, size) three times → (tokens, heads x size), each text by itself: what it needs stays in the cache.
 
-    Powers of two are taken of scores as they are; where those of an odd text leave what bfloat16 can hold, all again by softmax."""
+    Powers of two are taken of scores as they are; where those of an odd text leave what can be held, all again by softmax."""
     import torch
 
     found, sums = torch.empty_like(query), []

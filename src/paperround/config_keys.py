@@ -193,7 +193,7 @@ class EmbeddingSettings(Table):
         default="all-MiniLM-L6-v2", description="Any sentence-transformers model by name or path; the default comes with the program."
     )
     precision: Literal["auto", "bf16", "fp32"] = Field(
-        default="auto", description="auto uses bf16 where the processor or graphics card has it."
+        default="auto", description="auto uses bf16 where the processor or graphics card is quicker by it."
     )
 
 

@@ -1,5 +1,6 @@
 """The real model: order, length, precision, long texts, and the same in a process of its own."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from paperround.errors import EmbeddingError
+from paperround.matching import embedder as embedding
 from paperround.matching import quick_encoder
 from paperround.matching.child_embedder import ChildEmbedder
 from paperround.matching.embedder import BATCH, SentenceTransformerEmbedder, packaged_model
@@ -60,6 +62,17 @@ def test_whatever_the_precision_vectors_agree_with_float32(embedder: SentenceTra
     for precision in ("auto", "bf16"):
         other = SentenceTransformerEmbedder(precision=precision).embed_now([*TITLES, LONG])
         assert (other * full).sum(axis=1).min() >= 0.999
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a graphics card tells by itself what it can do")
+@pytest.mark.parametrize(("half", "taken"), [(0.5, torch.bfloat16), (1.6, torch.float32)])
+def test_half_precision_is_taken_where_its_products_are_quicker(monkeypatch: pytest.MonkeyPatch, half: float, taken: torch.dtype) -> None:
+    def timed(product: partial[torch.Tensor], **times: int) -> list[float]:
+        return [half if product().dtype == torch.bfloat16 else 1.0] * times["repeat"]
+
+    monkeypatch.setattr(embedding, "repeat", timed)
+    model, _ = SentenceTransformerEmbedder()._loaded()
+    assert model.dtype == taken
 
 
 @pytest.mark.parametrize("broken", [RuntimeError("not on this processor"), AttributeError("no such operator"), None])

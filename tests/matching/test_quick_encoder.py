@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from paperround.matching import quick_encoder
-from paperround.matching.embedder import SentenceTransformerEmbedder, has_bf16
+from paperround.matching.embedder import SentenceTransformerEmbedder
 from paperround.matching.quick_encoder import SAFE, _seen
 
 LENGTHS = [5, 1, 90, 32]
@@ -43,7 +43,6 @@ def test_scores_too_large_or_too_small_for_powers_of_two_are_taken_carefully(sig
     assert torch.allclose(_seen(query, key, value, LENGTHS).double(), usual(query, key, value), atol=1e-3)
 
 
-@pytest.mark.skipif(not has_bf16(), reason="this processor does not compute in bfloat16: the library's own way is taken")
 def test_a_text_that_must_be_taken_carefully_has_the_same_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = SentenceTransformerEmbedder()
     texts = ["Lip reading with transformers", "cat", "soil carbon in boreal forests " * 30]

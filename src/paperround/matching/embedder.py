@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from timeit import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,7 @@ def _load(name: str, precision: str) -> tuple["SentenceTransformer", Encode]:
         from sentence_transformers import SentenceTransformer
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        half = precision == "bf16" or (precision == "auto" and has_bf16())
+        half = precision == "bf16" or (precision == "auto" and bf16_pays())
         kind = "eager" if half and device == "cpu" else None  # in bfloat16 torch's fused attention is slower
         model = SentenceTransformer(place, device=device, trust_remote_code=False, model_kwargs={"attn_implementation": kind})
         if half:
@@ -115,14 +116,15 @@ def packaged_model() -> Path:
     return folder
 
 
-def has_bf16() -> bool:
-    """Whether this machine computes in bfloat16 by itself: elsewhere it is slower than float32."""
+def bf16_pays() -> bool:
+    """Whether half precision is quicker here. It is measured: some processors that have it are slower by it than by float32."""
     import torch
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
-    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    product, rows, weight = torch.nn.functional.linear, torch.ones(128, 384), torch.ones(1536, 384)
+    full, half = (partial(product, rows.to(kind), weight.to(kind)) for kind in (torch.float32, torch.bfloat16))
+    return min(repeat(half, number=1, repeat=20)) < min(repeat(full, number=1, repeat=20))
 
 
 def _pieces(model: "SentenceTransformer", texts: list[str]) -> tuple[list[list[int]], NDArray[np.int32]]:

@@ -18,7 +18,7 @@ OURS = "paperround"
 
 # ---------------------------------------------------------------- the map
 
-BOTTOM = {"models": set[str](), "errors": set[str](), "records": {"models"}}  # and what each of them may import
+BOTTOM = {"models": set[str](), "errors": set[str](), "records": {"models"}, "refusals": set[str]()}  # and what each of them may import
 STAGES = ("sources", "matching", "digests", "delivery", "incoming", "subscribers")
 # The parts that touch the world. Everything else in a stage folder is pure; modules of one part may import each other.
 IO_PARTS = {

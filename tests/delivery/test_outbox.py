@@ -131,6 +131,8 @@ def test_a_relay_that_is_down_is_no_try_of_the_recipient(phase: SmtpPhase, state
         (None, "mailbox full", "soft"),
         (None, "blocked by our spam policy", None),
         (None, "relaying denied", None),
+        (None, "IP address 192.0.2.1 is on a block list, user unknown", None),
+        ("5.1.1", "access denied", None),
         (None, "rejected", "soft"),
         ("5.0.0", "rejected", "soft"),
     ],
@@ -149,7 +151,9 @@ def test_a_policy_refusal_never_makes_a_dead_address(detail: int, phase: SmtpPha
 
 def test_a_refused_message_without_words_about_the_address_blames_nobody() -> None:
     assert judged(refused(SmtpPhase.DOT, 554, None, "transaction failed")).recipient_event is None
+    assert judged(refused(SmtpPhase.DOT, 554, None, "user unknown")).recipient_event is None, "a filter says this of a mail as well"
     assert judged(refused(SmtpPhase.DOT, 550, "5.1.1", "no such user")).recipient_event == "dead"
+    assert judged(refused(SmtpPhase.DOT, 552, None, "mailbox full")).recipient_event == "soft"
 
 
 def test_a_message_too_large_for_the_relay_fails_alone_and_stops_nothing() -> None:

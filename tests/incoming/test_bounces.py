@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.benchmarks import bench_bounces as bench
 
-from paperround.incoming.bounce_reasons import reason
 from paperround.incoming.bounces import classify
 from paperround.models import BounceEvent
+from paperround.refusals import reason
 
 KINDS = {"dead", "soft", "sender", "complaint", "unsubscribe", "auto-reply", "delayed", "none"}
 

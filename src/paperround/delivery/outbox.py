@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from paperround.models import Delivery, DeliveryState, SendResult, SmtpPhase
+from paperround.refusals import reason
 
 _S = DeliveryState
 
@@ -33,23 +34,7 @@ _PREPARATION = frozenset(
 )  # nothing about any recipient was said yet
 _OURS = _PREPARATION | {SmtpPhase.MAIL}  # a refusal here is of us, not of the recipient
 
-# RFC 3463: mailbox, system or domain does not exist, has moved, or takes no mail (RFC 7505); X.1.10 is its null-MX form.
-_DEAD_CODES = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "4.4"})
-_SAYS_DEAD = re.compile(
-    r"\b(user|recipient|mailbox|account|address|alias|addressee)\b.{0,60}"
-    r"\b(unknown|not (found|exist|known|valid)|does ?n[o']t exist|invalid|no longer)"
-    r"|no such (user|recipient|mailbox|address|person|account)"
-    r"|(unknown|invalid|nonexistent|non-existent) (user|recipient|mailbox|address|account|local)"
-    r"|does not exist|doesn't exist|no mailbox|not a known user",
-    re.I | re.S,
-)
-_SAYS_POLICY = re.compile(
-    r"\b(spam|block(ed|list)|black ?list|dnsbl|rbl|reputation|policy|spf|dkim|dmarc|ptr|reverse dns|relay(ing)?|denied|authenticat\w+"
-    r"|unsolicited|rate limit|banned|prohibited|virus|content)\b",
-    re.I,
-)
 _OUR_SIDE = re.compile(r"^sender\b|\b5\.[67]\.\d")  # as a bounce was noted; policy and content
-_SAYS_FULL = re.compile(r"\b(full|quota|over ?quota|storage|too (many|much) (mail|messages))\b", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,29 +82,15 @@ def retry_delay(attempts: int, rules: RetryRules, jitter: float) -> timedelta:
     return rules.later_min + (rules.later_max - rules.later_min) * jitter
 
 
-def blames_recipient(result: SendResult) -> str | None:
-    """What a refusal says of the address: "dead" (gone), "soft" (its side, may work later) or None (it speaks of us or of the mail).
+def _blamed(result: SendResult, recipient: str) -> str | None:
+    """Whether a refusal is evidence against the address: "dead", "soft" or None.
 
-    X.7.x is policy and never of the address; without a telling enhanced code the words decide, and in doubt it is soft: three of
-    those over a week suppress as well, one wrong "dead" loses a reader."""
-    subject = (result.enhanced or "").partition(".")[2]
-    if subject.startswith(("7.", "6.")) or subject in {"2.3", "3.4", "1.7", "1.8"}:  # policy; content; too large; our own address
-        return None
-    if subject in _DEAD_CODES:
-        return "soft" if _SAYS_FULL.search(result.reply) else "dead"
-    if subject.startswith("2."):
-        return "soft"
-    return _by_words(result)
-
-
-def _by_words(result: SendResult) -> str | None:
-    if _SAYS_FULL.search(result.reply) or result.code == 552:
-        return "soft"
-    if _SAYS_DEAD.search(result.reply):
-        return "dead"
-    if _SAYS_POLICY.search(result.reply) or result.phase is not SmtpPhase.RCPT:
-        return None
-    return "soft"
+    Of a refused mail (not of its recipient) only what names the mailbox is: a dead address or one that is full."""
+    status = result.enhanced or ("5.2.2" if result.code == 552 else None)
+    at_rcpt = result.phase is SmtpPhase.RCPT
+    event = reason(status, result.reply, recipient=recipient, at="RCPT" if at_rcpt else "DATA")
+    of_mailbox = at_rcpt or event == "dead" or (status or "")[1:].startswith(".2.")
+    return event if event != "sender" and of_mailbox else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +176,7 @@ def _after_never(attempt: _Try) -> Verdict:
     too_large = result.phase is SmtpPhase.MAIL and result.code == 552 and result.enhanced in (None, "5.3.4")  # RFC 1870: of this mail
     if result.phase in _OURS and not too_large:
         return Verdict(delivery=attempt.held(), sender_fault=_told(result))
-    event = None if too_large else blames_recipient(result)
+    event = None if too_large else _blamed(result, attempt.delivery.recipient)
     return Verdict(delivery=attempt.finished(_S.FAILED), recipient_event=event, policy=_is_policy(result))
 
 

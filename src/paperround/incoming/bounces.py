@@ -7,9 +7,9 @@ from dataclasses import replace
 from flufl.bounce import scan_message
 
 from paperround.incoming import mail_parts
-from paperround.incoming.bounce_reasons import reason
 from paperround.incoming.mail_parts import Message
 from paperround.models import BounceEvent
+from paperround.refusals import reason
 
 READ = 250_000  # bytes of a report; what comes later is the mail that was sent back
 RECIPIENTS = 100

@@ -1,4 +1,4 @@
-"""Room: why a mail was refused, from the status code (RFC 3463), the command that was answered and the words."""
+"""Refusals: whom a mail server blames, in its answer or in a notice, by status code (RFC 3463), command and words (the bottom)."""
 
 import re
 
@@ -85,13 +85,14 @@ _GONE_CODES = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "1.351", "4.4", "4.
 _OURS_CODES = frozenset({"2.3", "3.4", "1.7", "1.8"})  # too large for the reader or the system; our own address
 
 
-def reason(status: str | None, words: str, *, recipient: str, around: str = "") -> str:
-    """dead, soft or sender for one failed recipient.
+def reason(status: str | None, words: str, *, recipient: str, at: str | None = None, around: str = "") -> str:
+    """dead (the address is gone), soft (its side, may work later) or sender (of us or of the mail) for one failed recipient.
 
-    `words` is the server's reply or the passage of a notice, `around` the whole notice, asked only for the command that was answered.
+    `words` is the server's reply or the passage of a notice; `at` the command that was answered (MAIL, RCPT or DATA, the final dot
+    included), looked for in words and then in `around`, the whole notice, where it is not known.
     Dead needs a permanent failure that nothing else explains: in doubt it is soft, which counts only when it happens again and again."""
     subject = (status or "").partition(".")[2]
-    at = _command(words) or _command(around)
+    at = at or _command(words) or _command(around)
     if subject.startswith(("7.", "6.")) or subject in _OURS_CODES:
         return "sender"
     if subject == "2.2" or _FULL.search(words) or (status or "").startswith("4.4."):

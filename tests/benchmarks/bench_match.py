@@ -28,10 +28,13 @@ def unit_rows(chance: np.random.Generator, count: int) -> np.ndarray:
 
 
 def best_of(rounds: int, tasks: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The shortest time of each, the tasks in turn, so that what else the machine does falls on all alike."""
+    """The shortest time of each, the tasks in turn, so that what else the machine does falls on all alike.
+
+    Between two of them is a pause: threads of a matrix product look for more work for some 30 ms, on a core that the next task needs."""
     seconds = dict.fromkeys(tasks, float("inf"))
     for _ in range(rounds):
         for name, task in tasks.items():
+            time.sleep(0.1)
             started = time.perf_counter()
             task()
             seconds[name] = min(seconds[name], time.perf_counter() - started)

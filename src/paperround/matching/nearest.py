@@ -30,13 +30,14 @@ def nearest(readers: NDArray[np.float32], works: NDArray[np.float32], top: int) 
         columns = np.zeros((group * groups, works.shape[1]), np.float32)
         columns[:count] = works
     rows = max(1, min(ROWS, len(readers), VALUES // len(columns)))
+    turned = np.ascontiguousarray(columns.T) if len(readers) > len(columns) else columns.T  # or every product turns them again
 
     def take(first: int, step: int) -> None:
         """Every `step`th block from the `first` on, in memory that is used again."""
         product, above = np.empty((rows, len(columns)), np.float32), np.empty((rows, len(columns)), bool)
         for start in range(first * rows, len(readers), step * rows):
             block = readers[start : start + rows]
-            values = np.matmul(block, columns.T, out=product[: len(block)])
+            values = np.matmul(block, turned, out=product[: len(block)])
             values[:, count:] = -np.inf
             maxima = values.reshape(len(block), group, groups).max(axis=1)
             maxima.partition(groups - top, axis=1)

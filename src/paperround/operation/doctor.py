@@ -45,6 +45,11 @@ class Relay:
         """Whether mail may only go to it encrypted, to the server that it names (as delivery does, whose own machine bears no name)."""
         return not loopback(self.host) and (self.tls or self.starttls == "required" or self.username is not None)
 
+    @property
+    def never_in_clear(self) -> bool:
+        """Whether nothing is sent to it in clear, a password least of all; this holds for our own machine too."""
+        return self.starttls == "required" or (self.username is not None and self.starttls != "never")
+
 
 def relay_of(address: str, shown: str) -> Relay | None:
     """The relay that a transport address names; None for folders."""
@@ -279,7 +284,6 @@ class RelayFacts:
 def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: int, now: datetime) -> Iterator[Finding]:
     relay = facts.relay
     where, line = f"{relay.host}:{relay.port}", f"transport = {relay.shown!r}"
-    owing = not relay.own or (relay.promised and relay.starttls != "never")  # TLS
     if facts.unreachable:
         yield found("relay-unreachable", f"{where}: {facts.unreachable}", f"{line}: check host, port, firewall")
         return
@@ -290,8 +294,8 @@ def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: 
         yield found(
             "relay-filtered", f"something between us and {where} overwrites what it says", "switch off SMTP inspection in that firewall"
         )
-    elif owing and not facts.encrypted and (facts.extensions or not facts.refused) and not facts.certificate:
-        code = "relay-clear-promised" if relay.promised else "relay-clear"
+    elif (relay.never_in_clear or not relay.own) and not facts.encrypted and (facts.extensions or not facts.refused) and not facts.certificate:
+        code = "relay-clear-promised" if relay.never_in_clear else "relay-clear"
         yield found(
             code,
             f"{where} does not offer STARTTLS",

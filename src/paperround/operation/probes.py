@@ -239,6 +239,8 @@ async def _session(relay: Relay, setup: Setup, context: ssl.SSLContext) -> Relay
             await client.starttls(tls_context=context)
             await client.ehlo()
         facts = replace(facts, **_announced(client, relay))
+        if relay.never_in_clear and not facts.encrypted:
+            return facts  # as far as delivery would go, too
         if relay.username and facts.methods:
             step = "auth"
             await client.login(relay.username, relay.password or "")

@@ -291,6 +291,12 @@ async def test_suppressed_addresses_are_not_claimed_and_come_back_when_allowed(s
     assert (await storage.subscriber(reader.id)).suppressed is None
 
 
+async def test_complaints_are_counted_from_a_time_on_and_other_reasons_are_not(storage: SqlStorage) -> None:
+    for number, reason in enumerate(["complained", "complained", "bounced", "forgotten"]):
+        await storage.suppress(f"reader{number}@example.org", reason=reason, evidence="x", now=NOW + timedelta(days=number))
+    assert [await storage.count_complaints(NOW + timedelta(days=days)) for days in (-1, 0, 1, 2)] == [2, 2, 1, 0]
+
+
 async def test_forgetting_leaves_a_hash_and_a_row_without_a_person(storage: SqlStorage) -> None:
     (reader,), _ = await queued(storage)
     await storage.forget(reader.id, address_hash="abc123", event=event("forgotten", ConsentState.FORGOTTEN))

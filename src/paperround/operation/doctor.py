@@ -294,7 +294,12 @@ def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: 
         yield found(
             "relay-filtered", f"something between us and {where} overwrites what it says", "switch off SMTP inspection in that firewall"
         )
-    elif (relay.never_in_clear or not relay.own) and not facts.encrypted and (facts.extensions or not facts.refused) and not facts.certificate:
+    elif (
+        (relay.never_in_clear or not relay.own)
+        and not facts.encrypted
+        and (facts.extensions or not facts.refused)
+        and not facts.certificate
+    ):
         code = "relay-clear-promised" if relay.never_in_clear else "relay-clear"
         yield found(
             code,

@@ -41,8 +41,7 @@ async def _mails(storage: Storage, since: datetime) -> tuple[dict[str, int], int
     for (domain, state, code), count in (await storage.outcomes(since)).items():
         refused = code is not None and state is not DeliveryState.SENT
         counted[f"{domain_class(domain)} {state.value}{f' ({code})' if refused else ''}"] += count
-    complaints = [row for row in await storage.suppressions() if row["reason"] == "complained" and row["at"] >= since]
-    return dict(sorted(counted.items())), len(complaints)
+    return dict(sorted(counted.items())), await storage.count_complaints(since)
 
 
 def _told(rate: float | None) -> list[str]:

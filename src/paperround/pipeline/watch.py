@@ -70,7 +70,7 @@ async def gather(storage: Storage, model: str, now: datetime) -> Facts:
         runs=await storage.runs(now - DAY),
         yields=await storage.yields(now - WEEKS * WEEK),
         sent=await storage.count_sent(now - MONTH),
-        complaints=sum(row["reason"] == "complained" and row["at"] >= now - MONTH for row in await storage.suppressions()),
+        complaints=await storage.count_complaints(now - MONTH),
     )
 
 

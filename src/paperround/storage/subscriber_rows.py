@@ -331,6 +331,10 @@ class SubscriberRows:
     async def suppressions(self) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in await self.db.rows(select(suppressions).order_by(suppressions.c.at))]
 
+    async def count_complaints(self, since: datetime) -> int:
+        complained = suppressions.c.reason == "complained", suppressions.c.at >= since
+        return int(await self.db.value(select(func.count()).select_from(suppressions).where(*complained)))
+
 
 async def cancel(connection: AsyncConnection, now: datetime, *wanted: Any) -> None:
     """What has not gone yet does not go any more. Confirmations and answers are no issues and stay."""

@@ -284,6 +284,7 @@ class RelayFacts:
 def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: int, now: datetime) -> Iterator[Finding]:
     relay = facts.relay
     where, line = f"{relay.host}:{relay.port}", f"transport = {relay.shown!r}"
+    owing = relay.never_in_clear or not relay.own  # TLS
     if facts.unreachable:
         yield found("relay-unreachable", f"{where}: {facts.unreachable}", f"{line}: check host, port, firewall")
         return
@@ -294,12 +295,7 @@ def of_relay(facts: RelayFacts, *, sender: str, connections: int, beyond_ascii: 
         yield found(
             "relay-filtered", f"something between us and {where} overwrites what it says", "switch off SMTP inspection in that firewall"
         )
-    elif (
-        (relay.never_in_clear or not relay.own)
-        and not facts.encrypted
-        and (facts.extensions or not facts.refused)
-        and not facts.certificate
-    ):
+    elif owing and not facts.encrypted and (facts.extensions or not facts.refused) and not facts.certificate:
         code = "relay-clear-promised" if relay.never_in_clear else "relay-clear"
         yield found(
             code,

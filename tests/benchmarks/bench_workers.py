@@ -13,7 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,13 @@ def until(condition: Any, every: float = 0.2) -> None:
 
 def cpu(workers: list["subprocess.Popen[bytes]"], address: str) -> dict[str, float]:
     """Seconds that each has used so far, and that all processors were idle. The postmaster's own count holds the
-    backends that ended; the living ones are added."""
+    backends that ended, one that ends at this moment included; the living ones are added."""
     import psutil
+
+    def used(process: psutil.Process) -> float:
+        with suppress(psutil.NoSuchProcess):
+            return sum(process.cpu_times()[:4])
+        return 0.0
 
     folder = address.partition("host=")[2]
     kinds = {"workers": [psutil.Process(each.pid) for each in workers], "database": [], "sink": []}
@@ -153,4 +158,4 @@ def cpu(workers: list["subprocess.Popen[bytes]"], address: str) -> dict[str, flo
             kinds["sink"].append(each)
         elif each.info["name"] == "postgres" and folder in " ".join(each.info["cmdline"] or []):
             kinds["database"] += [each, *each.children(recursive=True)]
-    return {name: sum(sum(each.cpu_times()[:4]) for each in several) for name, several in kinds.items()} | {"idle": psutil.cpu_times().idle}
+    return {name: sum(map(used, several)) for name, several in kinds.items()} | {"idle": psutil.cpu_times().idle}

@@ -8,6 +8,7 @@ import argparse
 import importlib.util
 import json
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -63,13 +64,21 @@ def main() -> None:
         names = ", ".join(path.stem.removeprefix("bench_") for path in benchmarks(HERE, []))
         sys.exit(f"no benchmark begins with {' or '.join(only)}; there are: {names}" if names else "there is no benchmark here")
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    failed = []
     for path in chosen:
-        print(f"measuring {path.stem.removeprefix('bench_')} …", file=sys.stderr, flush=True)
-        results = merge(results, load(path).run())
+        name = path.stem.removeprefix("bench_")
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        try:
+            results = merge(results, load(path).run())
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for entry in results:
         print(line(entry))
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}; what is told of them above, if anything, is older")
 
 
 if __name__ == "__main__":

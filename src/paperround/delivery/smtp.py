@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from weakref import WeakSet
 
 import aiosmtplib
+import numpy as np
 from email_validator import validate_email
 
 from paperround.models import Envelope, SendResult, SmtpPhase
@@ -85,12 +86,14 @@ def _during(phase: SmtpPhase) -> Iterator[None]:
 
 def stuffed(message: bytes) -> bytes:
     """The message as it goes over the wire after DATA, final dot included. Lone CR or LF would let a text smuggle a dot past a lax
-    server, so they are made whole first; our own messages have none, and counting is cheaper than rewriting."""
-    pairs = message.count(b"\r\n")
-    if message.count(b"\n") != pairs or message.count(b"\r") != pairs:
+    server, so they are made whole first; our own messages have none, and looking is cheaper than rewriting."""
+    octets = np.frombuffer(message, np.uint8)
+    ends = (octets == 10).nonzero()[0]
+    if np.count_nonzero(octets == 13) != len(ends) or (octets[ends - 1] != 13).any() or not message.endswith(b"\r\n"):
         message = _LONE_ENDS.sub(b"\r\n", message)
-    if not message.endswith(b"\r\n"):
-        message += b"\r\n"
+        message += b"" if message.endswith(b"\r\n") else b"\r\n"
+    elif message[0] != 46 and not (octets[ends[:-1] + 1] == 46).any():
+        return message + b".\r\n"
     return (b"." if message.startswith(b".") else b"") + message.replace(b"\r\n.", b"\r\n..") + b".\r\n"
 
 

@@ -321,6 +321,7 @@ COMES_WITH = {  # parts of the surface of what is declared
     "transformers": "sentence_transformers",
     "dns": "email_validator",
     "click": "typer",
+    "pydantic_core": "pydantic",
 }
 
 

@@ -267,6 +267,22 @@ async def test_a_quota_is_never_passed_and_counts_what_went_before(engine: Engin
     assert counts == [5, 0, 5, 0, 2, 0]
 
 
+async def test_a_mail_that_ends_while_the_quota_is_counted_is_not_forgotten(
+    engine: Engine, smtp_server: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.queue(*(f"reader{n}@example.org" for n in range(12)))
+    count = engine.storage.count_sent
+
+    async def counted_earlier(since: datetime) -> int:
+        counted = await count(since)
+        await asyncio.sleep(0.1)
+        return counted
+
+    monkeypatch.setattr(engine.storage, "count_sent", counted_earlier)
+    async with smtp_server.ScriptedServer() as server:
+        assert (await engine.deliver(server, quotas={timedelta(hours=1): 5})).sent == 5
+
+
 # ---------------------------------------------------------------- stopping
 
 

@@ -25,6 +25,7 @@ from made_rows import (
     record,
     works,
 )
+from sqlalchemy import event as events
 from sqlalchemy import text
 
 from paperround.errors import AlreadyExistsError, NotFoundError, StorageError
@@ -289,6 +290,21 @@ async def test_suppressed_addresses_are_not_claimed_and_come_back_when_allowed(s
     assert await storage.unsuppress("reader0@example.org")
     assert not await storage.unsuppress("reader0@example.org")
     assert (await storage.subscriber(reader.id)).suppressed is None
+
+
+async def test_whoever_says_mail_next_is_found_by_number_and_not_by_reading_the_queue(tmp_path: Path) -> None:
+    """On SQLite, which does not know how many rows there are; PostgreSQL does, and chooses by that."""
+    storage = await open_storage(f"sqlite:///{tmp_path}/paperround.db")
+    _, mails = await queued(storage, 12)
+    asked: list[str] = []
+    listened = (storage.db.plain, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    events.listen(*listened)
+    assert len(await storage.mark_sending([each.id for each in mails], NOW)) == 12
+    (statement,) = (each for each in asked if each.startswith("UPDATE"))
+    async with storage.db.reading() as connection:
+        plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))).all()
+    assert plan[0].detail == "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)"
+    await storage.close()
 
 
 async def test_complaints_are_counted_from_a_time_on_and_other_reasons_are_not(storage: SqlStorage) -> None:

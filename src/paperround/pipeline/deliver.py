@@ -19,6 +19,7 @@ from paperround.pipeline.messages import Letter, Messages
 CLAIM = 200  # deliveries claimed at once and waiting here at most, about; it bounds memory
 LEASE = timedelta(minutes=10)
 LOOK_AGAIN = 5.0  # seconds between two looks past a domain that fills the window: each reads all its rows
+GATHERING = 0.001  # seconds in which others may join a commit: it brings a twentieth more mails, three times as long a tenth fewer
 POLICY_STORM = 20  # refusals X.7.x in a row: they mean us, not the recipients
 
 Item = TypeVar("Item")
@@ -26,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 class Grouped(Generic[Item, Answer]):
-    """Many callers, one commit at a time: whoever comes while a commit runs shares the next one."""
+    """Many callers, one commit at a time: whoever comes while a commit runs, or right before one, shares it or the next."""
 
     def __init__(self, commit: Callable[[list[Item]], Awaitable[Sequence[Answer]]]) -> None:
         self._commit = commit
@@ -42,6 +43,7 @@ class Grouped(Generic[Item, Answer]):
 
     async def _run(self) -> None:
         while self._waiting:
+            await asyncio.sleep(GATHERING)
             group, self._waiting = self._waiting, []
             try:
                 answers = await self._commit([item for item, _ in group])
@@ -201,10 +203,10 @@ class DeliveryRun:
             self._changed.set()
 
     async def _allowance(self) -> int:
-        """How many mails may still be begun by the quotas."""
+        """How many mails may still be begun by the quotas. One that ends while the database counts is counted twice rather than never."""
         allowed = CLAIM
         for span, most in self.rules.quotas.items():
-            left = most - await self.storage.count_sent(self.clock.now() - span) - self.lanes.waiting - self._under_way
+            left = most - (self.lanes.waiting + self._under_way) - await self.storage.count_sent(self.clock.now() - span)
             if left <= 0:
                 self.result.notes.append(f"the quota of {most} mails in {span} is used up")
             allowed = min(allowed, left)

@@ -4,18 +4,18 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select, update
 
 from paperround.models import ConsentState, Delivery, DeliveryId, DeliveryState, DigestId, EngineId, MailKind, SubscriberId
 from paperround.records import NewDelivery
-from paperround.storage.database import Database, batches, insert_many
+from paperround.storage.database import Database, batches
 from paperround.storage.schema import WAITING, deliveries, engines, subscribers, suppressions
 
 HIDDEN = frozenset(("folded", "claimed_by", "claimed_until"))
 QUEUED, SENDING, DEFERRED, IN_DOUBT = (
     each.value for each in (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.DEFERRED, DeliveryState.IN_DOUBT)
 )
+BEGUN = [each.value for each in DeliveryState if each.value not in (QUEUED, DEFERRED)]  # said so: for IN, SQLite reads the whole queue
 UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
 
 
@@ -46,11 +46,12 @@ SUPPRESSED = select(suppressions.c.address).where(suppressions.c.address == func
 MAY_GO = and_(~SUPPRESSED, or_(deliveries.c.kind != MailKind.ISSUE.value, state_of_reader == ConsentState.ACTIVE.value))
 
 
-async def _finish(connection: AsyncConnection, finished: Sequence[Delivery]) -> None:
+def _finish(connection: Connection, finished: Sequence[Delivery]) -> None:
     names = ("attempts", "next_attempt_at", "first_attempt_at", "finished_at", "code", "reply")
     own = (deliveries.c.id == bindparam("own"), deliveries.c.state != DeliveryState.CANCELLED.value)
     rows = [{"own": each.id, "state": each.state.value, **{name: getattr(each, name) for name in names}, **UNCLAIMED} for each in finished]
-    await insert_many(connection, update(deliveries).where(*own), rows)
+    if rows:
+        connection.execute(update(deliveries).where(*own), rows)
 
 
 class DeliveryRows:
@@ -104,8 +105,7 @@ class DeliveryRows:
             due = due.with_for_update(skip_locked=True)
         found = due.cte("due")  # evaluated once: as a plain subquery it may lock more rows than its limit
         mine = update(deliveries).where(deliveries.c.id.in_(select(found.c.id))).values(claimed_by=engine, claimed_until=until)
-        async with self.db.writing() as connection:
-            rows = (await connection.execute(mine.returning(*deliveries.c))).all()
+        rows = await self.db.at_once(lambda connection: connection.execute(mine.returning(*deliveries.c)).all())
         return sorted(map(delivery_of, rows), key=lambda each: (each.next_attempt_at or each.created_at, each.id))
 
     def _domain(self) -> Any:
@@ -116,31 +116,23 @@ class DeliveryRows:
         return func.split_part(recipient, "@", -1)
 
     async def mark_sending(self, ids: Sequence[DeliveryId], now: datetime, *, finished: Sequence[Delivery] = ()) -> list[DeliveryId]:
-        going = []
-        async with self.db.writing() as connection:
-            await _finish(connection, finished)
-            for batch in batches(ids):
-                wanted = (
-                    deliveries.c.id.in_(batch),
-                    deliveries.c.state.in_((QUEUED, DEFERRED)),
-                    deliveries.c.claimed_by.is_not(None),
-                    MAY_GO,
-                )
-                values = {"state": SENDING, "first_attempt_at": func.coalesce(deliveries.c.first_attempt_at, now)}
-                rows = await connection.execute(update(deliveries).where(*wanted).values(**values).returning(deliveries.c.id))
-                going += [DeliveryId(row.id) for row in rows]
-        return going
+        wanted = (deliveries.c.state.not_in(BEGUN), deliveries.c.claimed_by.is_not(None), MAY_GO)
+        values = {"state": SENDING, "first_attempt_at": func.coalesce(deliveries.c.first_attempt_at, now)}
+        sending = update(deliveries).where(*wanted).values(**values).returning(deliveries.c.id)
+
+        def mark(connection: Connection) -> list[DeliveryId]:
+            _finish(connection, finished)
+            return [DeliveryId(row.id) for batch in batches(ids) for row in connection.execute(sending.where(deliveries.c.id.in_(batch)))]
+
+        return await self.db.at_once(mark)
 
     async def finish(self, finished: Sequence[Delivery]) -> None:
-        async with self.db.writing() as connection:
-            await _finish(connection, finished)
+        await self.db.at_once(lambda connection: _finish(connection, finished))
 
     async def release(self, ids: Sequence[DeliveryId]) -> None:
-        async with self.db.writing() as connection:
-            for batch in batches(ids):
-                await connection.execute(
-                    update(deliveries).where(deliveries.c.id.in_(batch), deliveries.c.state != SENDING).values(**UNCLAIMED)
-                )
+        free = update(deliveries).where(deliveries.c.state != SENDING).values(**UNCLAIMED)
+        for batch in batches(ids):
+            await self.db.write(free.where(deliveries.c.id.in_(batch)))
 
     async def resend_in_doubt(self, now: datetime) -> int:
         return await self.db.write(update(deliveries).where(deliveries.c.state == IN_DOUBT).values(state=QUEUED, next_attempt_at=now))

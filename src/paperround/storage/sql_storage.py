@@ -39,7 +39,7 @@ class SqlStorage(
         return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
 
     async def close(self) -> None:
-        await self.db.engine.dispose()
+        await self.db.close()
 
 
 async def open_storage(url: str, *, upgrade: bool = False, fold: Callable[[str], str] = str.casefold, connections: int = 10) -> SqlStorage:
@@ -55,6 +55,6 @@ async def open_storage(url: str, *, upgrade: bool = False, fold: Callable[[str],
     try:
         await database.prepare(db, upgrade=upgrade)
     except BaseException:
-        await engine.dispose()
+        await db.close()
         raise
     return SqlStorage(db)

@@ -63,11 +63,11 @@ class Steps:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    engine = database.create_engine(url, 2)
+    db = Database(database.create_engine(url, 2), make_url(url).render_as_string(hide_password=True), str.casefold)
     try:
-        yield Database(engine, make_url(url).render_as_string(hide_password=True), str.casefold)
+        yield db
     finally:
-        await engine.dispose()
+        await db.close()
 
 
 async def make_room(new: Database) -> None:

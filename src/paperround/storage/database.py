@@ -125,7 +125,7 @@ def reason(error: Exception) -> str:
     """What is wrong, in words that say what to do where we know it."""
     told = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
     told = told.strip().splitlines()[0] if told.strip() else type(error).__name__
-    if "locked" in told:
+    if "locked" in told or "QueuePool limit" in told:
         return "the database is locked by another program"
     if "full" in told or "disk" in told.lower():
         return f"the disk is full or cannot be written: {told}"
@@ -200,8 +200,8 @@ def create_engine(url: str, connections: int = 10) -> AsyncEngine:
 
 
 def plain_engine(engine: AsyncEngine) -> Engine:
-    """To the same SQLite file, for threads."""
-    plain = create_plain_engine(engine.url.set(drivername="sqlite"), connect_args=SQLITE, **OPTIONS)
+    """To the same SQLite file, for threads; one connection, since one at a time may write."""
+    plain = create_plain_engine(engine.url.set(drivername="sqlite"), connect_args=SQLITE, pool_size=1, max_overflow=0, **OPTIONS)
     event.listen(plain, "connect", _prepare_sqlite)
     event.listen(plain, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return plain

@@ -178,9 +178,9 @@ async def add_rows(connection: AsyncConnection, table: Table, rows: Sequence[dic
 
 
 # libpq's own words for noticing that a server has gone: an address may say otherwise
+POSTGRESQL = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 SQLITE = {"timeout": 30, "isolation_level": None}
 OPTIONS: dict[str, Any] = {"json_deserializer": from_json, "hide_parameters": True}  # a tenth of json's time; errors are logged
-POSTGRESQL = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 
 def create_engine(url: str, connections: int = 10) -> AsyncEngine:
